@@ -1,0 +1,1 @@
+//! Tubeway's Kubernetes resource types.

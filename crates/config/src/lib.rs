@@ -1,0 +1,14 @@
+//! The sidecar's configuration document: parse, check, compare.
+//!
+//! The operator writes these types and the sidecars read them, over the stream
+//! of [`stream`] and from the copy of the last good document on disk. Nothing
+//! here opens a socket or reads a clock.
+
+mod addresses;
+mod error;
+pub mod stream;
+mod topology;
+
+pub use addresses::{Addresses, ports};
+pub use error::{ConfigError, Problem};
+pub use topology::{ClusterRef, Node, NodeRole, Topology, TopologyChange};

@@ -1,0 +1,1 @@
+//! Certificates and tokens: the CA, its clients, and TLS that follows them.

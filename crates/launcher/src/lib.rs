@@ -1,0 +1,1 @@
+//! Starts a stock Kafka node from rendered configuration.

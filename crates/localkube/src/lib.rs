@@ -1,0 +1,1 @@
+//! The Kubernetes API and a node agent on one machine.

@@ -1,0 +1,1 @@
+//! The operator: Kafka clusters, topics and access as Kubernetes resources.

@@ -1,0 +1,1 @@
+//! Plans: which nodes exist, restart, join and leave, and when.

@@ -1,0 +1,1 @@
+//! Kafka's wire format: schemas as data, bounded decoding, frames and record batches.

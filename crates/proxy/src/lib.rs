@@ -1,0 +1,1 @@
+//! The sidecar: listeners, TLS and the pump around a session.

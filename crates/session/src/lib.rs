@@ -1,0 +1,1 @@
+//! One Kafka connection as a state machine without I/O.

@@ -1,0 +1,1 @@
+//! Logging vocabulary, metrics registry, shutdown.

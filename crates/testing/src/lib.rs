@@ -1,0 +1,1 @@
+//! Real Kafka, real clients, builders and the consistency checker, for tests.

@@ -1,0 +1,1 @@
+//! Project tasks: schema extraction, CRD generation.
