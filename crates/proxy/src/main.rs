@@ -59,8 +59,8 @@ async fn main() -> Result<()> {
     }
 }
 
-/// What is asked for; the issuer gives what its own limit allows.
-const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+
 
 /// A store that a task keeps filled from the operator's certificate authority.
 fn identity(settings: &Settings, metrics: &Metrics, shutdown: &Shutdown) -> IdentityStore {
@@ -73,7 +73,8 @@ fn identity(settings: &Settings, metrics: &Metrics, shutdown: &Shutdown) -> Iden
         token_file: plane.token_file.clone(),
         roots_file: plane.roots_file.clone(),
         cluster_id: "Kubernetes".to_owned(),
-        ttl: CERTIFICATE_LIFE,
+        // No wish of our own: how long certificates live is the issuer's to say.
+        ttl: Duration::ZERO,
     });
     let renewer = Renewer::new(provider, store.clone())
         .with_bundle_file(&plane.roots_file)

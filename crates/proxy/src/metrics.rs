@@ -215,9 +215,9 @@ impl FlowCounters {
         self.consumed_bytes.inc_by(bytes);
     }
 
-    /// Counts an answer that refused the topic.
-    pub fn denied(&self) {
-        self.denied.inc();
+    /// Counts answers that refused the topic.
+    pub fn denied(&self, answers: u64) {
+        self.denied.inc_by(answers);
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tubeway_protocol::schema::UnknownMessage;
 use tubeway_protocol::walk::{Event, Interest, Mark, Trailing, Walker, What};
-use tubeway_protocol::{ApiKey, Direction, Schemas, rewrite};
+use crate::rewrite;
+use tubeway_protocol::{ApiKey, Direction, Schemas};
 
 use crate::observe::{Observe, Topic};
 use crate::session::Routes;
@@ -66,6 +67,9 @@ pub(crate) struct ResponseBody {
     length: u64,
     counts: Counts,
     errors: Vec<i16>,
+    /// Topics with any error.
+    failed: Vec<Topic>,
+    /// Topics that were refused for want of access.
     denied: Vec<Topic>,
 }
 
@@ -141,6 +145,7 @@ impl ResponseBody {
             length: u64::from(length),
             counts: Counts::default(),
             errors: Vec::new(),
+            failed: Vec::new(),
             denied: Vec::new(),
         })
     }
@@ -173,7 +178,8 @@ impl ResponseBody {
         let Some(walker) = &mut self.walker else {
             return Ok(());
         };
-        let (counts, errors, denied) = (&mut self.counts, &mut self.errors, &mut self.denied);
+        let (counts, errors) = (&mut self.counts, &mut self.errors);
+        let (failed, denied) = (&mut self.failed, &mut self.denied);
         let (tail, length, metadata) = (&mut self.tail, self.length, self.api == ApiKey::METADATA);
         let mut error_before_name = None;
         let mut too_long = false;
@@ -185,8 +191,11 @@ impl ResponseBody {
                         errors.push(code as i16);
                     }
                     error_before_name = Some(code);
-                    if code == TOPIC_DENIED && !metadata {
-                        note(denied, counts.current());
+                    if !metadata {
+                        note(failed, counts.current());
+                        if code == TOPIC_DENIED {
+                            note(denied, counts.current());
+                        }
                     }
                 }
                 (TOPIC, _) => {
@@ -229,15 +238,9 @@ impl ResponseBody {
         for count in self.counts.topics.iter().filter(|count| count.bytes > 0) {
             observe.consumed(&count.topic, count.records, count.bytes);
         }
-        // A topic of which any partition was refused is not counted as taken.
-        if self.errors.is_empty() || self.denied.is_empty() {
-            for count in produced.iter().filter(|_| self.errors.is_empty()) {
-                observe.produced(&count.topic, count.records, count.bytes);
-            }
-        } else {
-            for count in produced.iter().filter(|count| !self.denied.contains(&count.topic)) {
-                observe.produced(&count.topic, count.records, count.bytes);
-            }
+        // A topic of which any partition was refused does not count as taken.
+        for count in produced.iter().filter(|count| !self.failed.contains(&count.topic)) {
+            observe.produced(&count.topic, count.records, count.bytes);
         }
         Ok(())
     }
@@ -290,7 +293,7 @@ pub(crate) fn rewrite_whole(
 ) -> Result<Bytes, String> {
     let mut counting = ResponseBody::new(api, version, 0)?;
     let _ = (&mut counting, observe);
-    rewrite::addresses(api, version, frame, |id, _, _| routes.of(id)).map_err(|e| e.to_string())
+    rewrite::addresses(api, version, frame, |id| routes.of(id)).map_err(|e| e.to_string())
 }
 
 /// A fetch with its header and body, as a frame that asks for `rack`. One that

@@ -25,6 +25,7 @@ mod body;
 mod observe;
 mod request;
 mod response;
+mod rewrite;
 pub mod sasl;
 mod session;
 mod step;
