@@ -18,7 +18,8 @@ pub use cluster::{
     NodeStatus, QuorumStatus,
 };
 pub use pool::{
-    Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, NodeRole, Resources, Storage,
+    Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeRole, Resources,
+    Storage,
 };
 pub use topic::{DeletionPolicy, KafkaTopic, KafkaTopicSpec, KafkaTopicStatus, TopicClusterRef};
 pub use value::ConfigValue;

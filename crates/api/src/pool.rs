@@ -56,6 +56,29 @@ pub struct KafkaNodePoolSpec {
     /// What each node's Kafka container asks for and may use.
     #[serde(default)]
     pub resources: Resources,
+    /// Levels of Kafka's loggers other than INFO, as in
+    /// `kafka.authorizer.logger: DEBUG`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50))]
+    pub loggers: BTreeMap<String, LogLevel>,
+}
+
+/// A level of Kafka's loggers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// Errors.
+    Error,
+    /// And warnings.
+    Warn,
+    /// And what an operator of Kafka would want to know.
+    Info,
+    /// And what somebody who looks for a fault would want to know.
+    Debug,
+    /// Everything.
+    Trace,
 }
 
 /// What a node does.
@@ -160,6 +183,21 @@ impl Default for Jvm {
             heap: "256m".to_owned(),
             options: Vec::new(),
         }
+    }
+}
+
+// === impl LogLevel ===
+
+impl std::fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Off => "OFF",
+            Self::Error => "ERROR",
+            Self::Warn => "WARN",
+            Self::Info => "INFO",
+            Self::Debug => "DEBUG",
+            Self::Trace => "TRACE",
+        })
     }
 }
 
