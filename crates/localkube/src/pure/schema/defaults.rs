@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn reaches_into_lists_and_maps() {
-        let item = json!({"type": "object", "properties": {"n": {"type": "integer", "default": 1}}});
+        let item =
+            json!({"type": "object", "properties": {"n": {"type": "integer", "default": 1}}});
         let spec = json!({"type": "object", "properties": {
             "l": {"type": "array", "items": item},
             "m": {"type": "object", "additionalProperties": item},

@@ -19,7 +19,9 @@ pub(super) fn matches(format: &str, text: &str) -> bool {
         "mac" => mac(text),
         "hostname" | "k8s-long-name" => dns_subdomain(text),
         "k8s-short-name" => text.len() <= 63 && dns_label(text),
-        "uri" => text.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some()),
+        "uri" => text
+            .parse::<http::Uri>()
+            .is_ok_and(|uri| uri.scheme().is_some()),
         "email" => text.split_once('@').is_some_and(|(user, host)| {
             !user.is_empty() && !user.contains(char::is_whitespace) && dns_subdomain(host)
         }),

@@ -203,7 +203,12 @@ impl Rule {
         }
     }
 
-    fn broken(&self, schema: &Structural, context: &Context<'_, '_>, path: &Path<'_>) -> FieldError {
+    fn broken(
+        &self,
+        schema: &Structural,
+        context: &Context<'_, '_>,
+        path: &Path<'_>,
+    ) -> FieldError {
         let computed = self
             .message_expression
             .as_ref()

@@ -14,7 +14,10 @@ pub(crate) enum TypeRef<'s> {
     /// A list field of a built-in struct.
     BuiltinList { shape: Shape, item: Ty },
     /// A CRD's schema. `object` says that its `metadata` is an object's metadata.
-    Custom { schema: &'s Structural, object: bool },
+    Custom {
+        schema: &'s Structural,
+        object: bool,
+    },
     /// Nothing is known: maps merge by key, lists are replaced.
     Unknown,
 }

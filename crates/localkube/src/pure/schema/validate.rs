@@ -87,12 +87,7 @@ fn json_type(value: &Value) -> &'static str {
     }
 }
 
-fn enumeration(
-    schema: &Structural,
-    value: &Value,
-    path: &Path<'_>,
-    errors: &mut Vec<FieldError>,
-) {
+fn enumeration(schema: &Structural, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     let Some(allowed) = &schema.limits.enumeration else {
         return;
     };
@@ -251,12 +246,7 @@ fn array(
 }
 
 /// Items of sets and of associative lists may not repeat.
-fn uniqueness(
-    schema: &Structural,
-    items: &[Value],
-    path: &Path<'_>,
-    errors: &mut Vec<FieldError>,
-) {
+fn uniqueness(schema: &Structural, items: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
     let identity = |item: &Value| match schema.list_type {
         ListType::Atomic => Value::Null,
         ListType::Set => item.clone(),
@@ -316,15 +306,10 @@ fn object(
 }
 
 /// `allOf`, `anyOf`, `oneOf` and `not`.
-fn combinations(
-    schema: &Structural,
-    value: &Value,
-    path: &Path<'_>,
-    errors: &mut Vec<FieldError>,
-) {
+fn combinations(schema: &Structural, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     let name = path.in_message();
     // The real server reports these against the whole object and names the field in the text.
-    let mut fail = |errors: &mut Vec<FieldError>, detail: String| {
+    let fail = |errors: &mut Vec<FieldError>, detail: String| {
         let message = format!("Invalid value: \"\": {name:?} {detail}");
         errors.push(FieldError::new(&Path::Root, INVALID, message));
     };
