@@ -30,7 +30,7 @@ fn request(verb: &str, resource: &str, namespace: &str) -> Attributes {
 
 /// Whether one cluster-wide rule allows the request.
 fn allows(rule: &Value, attributes: &Attributes) -> bool {
-    let role = role("ClusterRole", "", "r", &json!([rule]));
+    let granted = role("ClusterRole", "", "r", &json!([rule]));
     let subject = service_account();
     let binding = binding(
         "ClusterRoleBinding",
@@ -40,7 +40,7 @@ fn allows(rule: &Value, attributes: &Attributes) -> bool {
         &subject,
     );
     let objects = RbacObjects {
-        cluster_roles: vec![&role],
+        cluster_roles: vec![&granted],
         cluster_role_bindings: vec![&binding],
         ..RbacObjects::default()
     };

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 /// Any JSON value a few levels deep, nulls only where `nulls` says so.
 pub(crate) fn json_value(nulls: bool) -> impl Strategy<Value = Value> {
-    let null = if nulls { 1 } else { 0 };
+    let null = u32::from(nulls);
     let leaf = prop_oneof![
         null => Just(Value::Null),
         2 => any::<bool>().prop_map(Value::from),

@@ -101,7 +101,7 @@ pub fn server_side_apply(
         None => Managers::default(),
     };
     let before = live.map_or_else(|| Value::Object(Map::new()), without_ownership);
-    let fields = scope.owned(typed::field_set(root, &config, BadItems::Refuse)?);
+    let fields = scope.owned(&typed::field_set(root, &config, BadItems::Refuse)?);
     let last = managers.get(&who).cloned();
     let last_fields = last.as_ref().map(|entry| entry.fields.clone());
     managers.put(Entry {
@@ -265,7 +265,7 @@ fn ownership_before_apply(
                 subresource: String::new(),
             },
             time: Some(now.to_owned()),
-            fields: Scope("").owned(change.added.union(&change.modified)),
+            fields: Scope("").owned(&change.added.union(&change.modified)),
         });
     }
     Ok(managers)
@@ -335,7 +335,7 @@ impl Scope<'_> {
     }
 
     /// The part of `set` that this scope's owners can own.
-    fn owned(self, set: FieldSet) -> FieldSet {
+    fn owned(self, set: &FieldSet) -> FieldSet {
         let status = PathElement::field("status");
         if self.0 == "status" {
             return set.only(&status);

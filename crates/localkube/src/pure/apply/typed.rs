@@ -44,11 +44,11 @@ impl Comparison {
     }
 
     /// Only what `scope` keeps of each set.
-    pub(super) fn scoped(self, scope: impl Fn(FieldSet) -> FieldSet) -> Self {
+    pub(super) fn scoped(&self, scope: impl Fn(&FieldSet) -> FieldSet) -> Self {
         Self {
-            added: scope(self.added),
-            modified: scope(self.modified),
-            removed: scope(self.removed),
+            added: scope(&self.added),
+            modified: scope(&self.modified),
+            removed: scope(&self.removed),
         }
     }
 

@@ -122,8 +122,10 @@ fn merge_map(
         }
     }
     for (name, order) in patch {
-        if let (Some(list), Value::Array(order)) = (name.strip_prefix(ORDER), order) {
-            reorder(place.field(list), original.get_mut(list), order);
+        if let (Some(list), Value::Array(order)) = (name.strip_prefix(ORDER), order)
+            && let Some(Value::Array(items)) = original.get_mut(list)
+        {
+            reorder(place.field(list), items, order);
         }
     }
     Ok(original)
@@ -259,10 +261,7 @@ fn delete_primitives(
 }
 
 /// Puts the items that `order` names in that order. Others stay behind the item they followed.
-fn reorder(place: Place, list: Option<&mut Value>, order: &[Value]) {
-    let Some(Value::Array(items)) = list else {
-        return;
-    };
+fn reorder(place: Place, items: &mut Vec<Value>, order: &[Value]) {
     let identity = |value: &Value| match place.strategy {
         Strategy::Merge(key) => value.get(key).cloned(),
         _ => Some(value.clone()),
@@ -270,12 +269,12 @@ fn reorder(place: Place, list: Option<&mut Value>, order: &[Value]) {
     let order: Vec<Option<Value>> = order.iter().map(identity).collect();
     let rank = |item: &Value| order.iter().position(|one| *one == identity(item));
     // An item that is not named goes with the named item before it.
-    let mut last = None;
+    let mut place_of_last = None;
     let mut ranked: Vec<(Option<usize>, Value)> = Vec::with_capacity(items.len());
     for item in items.drain(..) {
         let own = rank(&item);
-        last = own.or(last);
-        ranked.push((last, item));
+        place_of_last = own.or(place_of_last);
+        ranked.push((place_of_last, item));
     }
     ranked.sort_by_key(|(rank, _)| *rank);
     items.extend(ranked.into_iter().map(|(_, item)| item));

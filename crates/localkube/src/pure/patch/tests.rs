@@ -170,6 +170,15 @@ fn service_ports_merge_by_port_and_taints_by_key() {
 }
 
 #[test]
+fn a_budgets_selector_is_replaced() {
+    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "spec": {"selector": {"matchLabels": {"a": "1"}}}});
+    let patch = json!({"spec": {"selector": {"matchLabels": {"b": "2"}}}});
+    let out = strategic_merge_patch(&budget, &patch).unwrap();
+    assert_eq!(out["spec"], patch["spec"]);
+}
+
+#[test]
 fn finalizers_are_a_set_and_primitives_can_be_deleted() {
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"finalizers": ["a", "b"]}});
     let patch = json!({"metadata": {"finalizers": ["b", "c"], "$deleteFromPrimitiveList/finalizers": ["a"]}});

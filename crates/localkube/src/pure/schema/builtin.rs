@@ -38,6 +38,8 @@ pub(crate) enum Ty {
     Webhooks,
     Webhook,
     Binding,
+    Budget,
+    BudgetSpec,
     Event,
 }
 
@@ -199,6 +201,8 @@ static ROWS: &[Row] = &[
     named(Ty::Webhooks, "webhooks", Ty::Webhook),
     named(Ty::Webhook, "matchConditions", Ty::Any),
     atomic_struct(Ty::Binding, "roleRef"),
+    nest(Ty::Budget, "spec", Ty::BudgetSpec),
+    row(Ty::BudgetSpec, "selector", Shape::AtomicStruct, Strategy::Replace, Ty::Any),
     atomic_struct(Ty::Event, "involvedObject"),
     atomic_struct(Ty::Event, "related"),
     atomic_struct(Ty::Event, "regarding"),
@@ -224,6 +228,7 @@ impl Ty {
             ("", "Pod") => Self::Pod,
             ("batch", "CronJob") => Self::CronJob,
             ("apps", _) | ("batch", "Job") | ("", "ReplicationController") => Self::Workload,
+            ("policy", "PodDisruptionBudget") => Self::Budget,
             ("", "Service") => Self::Service,
             ("", "ServiceAccount") => Self::ServiceAccount,
             ("", "Node") => Self::Node,

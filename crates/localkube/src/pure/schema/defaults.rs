@@ -33,7 +33,9 @@ pub(super) fn fill(schema: &Structural, at: &mut Value) {
         }
         Value::Array(items) => {
             if let Some(item) = &schema.items {
-                items.iter_mut().for_each(|at| fill(item, at));
+                for at in items {
+                    fill(item, at);
+                }
             }
         }
         _ => {}

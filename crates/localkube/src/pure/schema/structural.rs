@@ -10,6 +10,10 @@ use super::rules::Rule;
 
 /// The schema of one value.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are the switches that a schema has"
+)]
 pub(crate) struct Structural {
     pub(crate) kind: Option<JsonType>,
     pub(crate) nullable: bool,

@@ -197,13 +197,11 @@ fn numeric(schema: &Structural, number: &Number, path: &Path<'_>, errors: &mut V
 
 /// Compares without losing the low bits of large integers.
 fn compare(a: &Number, b: &Number) -> std::cmp::Ordering {
-    match (a.as_i128(), b.as_i128()) {
-        (Some(a), Some(b)) => a.cmp(&b),
-        _ => {
-            let (a, b) = (a.as_f64().unwrap_or(0.0), b.as_f64().unwrap_or(0.0));
-            a.total_cmp(&b)
-        }
+    if let (Some(a), Some(b)) = (a.as_i128(), b.as_i128()) {
+        return a.cmp(&b);
     }
+    let (a, b) = (a.as_f64().unwrap_or(0.0), b.as_f64().unwrap_or(0.0));
+    a.total_cmp(&b)
 }
 
 /// A number without the `.0` of an integral float.
@@ -313,7 +311,7 @@ fn combinations(schema: &Structural, value: &Value, path: &Path<'_>, errors: &mu
         let message = format!("Invalid value: \"\": {name:?} {detail}");
         errors.push(FieldError::new(&Path::Root, INVALID, message));
     };
-    let tries = |schemas: &[Structural]| -> Vec<Vec<FieldError>> {
+    let outcomes = |schemas: &[Structural]| -> Vec<Vec<FieldError>> {
         schemas
             .iter()
             .map(|one| {
@@ -327,14 +325,14 @@ fn combinations(schema: &Structural, value: &Value, path: &Path<'_>, errors: &mu
     let closest = |tried: Vec<Vec<FieldError>>| tried.into_iter().min_by_key(Vec::len);
 
     if !schema.any_of.is_empty() {
-        let tried = tries(&schema.any_of);
+        let tried = outcomes(&schema.any_of);
         if !tried.iter().any(Vec::is_empty) {
             fail(errors, "must validate at least one schema (anyOf)".into());
             errors.extend(closest(tried).unwrap_or_default());
         }
     }
     if !schema.one_of.is_empty() {
-        let tried = tries(&schema.one_of);
+        let tried = outcomes(&schema.one_of);
         let valid = tried.iter().filter(|errors| errors.is_empty()).count();
         let rule = "must validate one and only one schema (oneOf).";
         if valid == 0 {
@@ -345,7 +343,7 @@ fn combinations(schema: &Structural, value: &Value, path: &Path<'_>, errors: &mu
         }
     }
     if !schema.all_of.is_empty() {
-        let tried = tries(&schema.all_of);
+        let tried = outcomes(&schema.all_of);
         let valid = tried.iter().filter(|errors| errors.is_empty()).count();
         let all = tried.len();
         errors.extend(tried.into_iter().flatten());
