@@ -1,1 +1,2 @@
 //! The Kubernetes API and a node agent on one machine.
+pub mod pure;
