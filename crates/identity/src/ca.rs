@@ -21,13 +21,13 @@ use crate::leaf::{parse_exactly, uri_names};
 use crate::svid::{Svid, SvidError};
 
 /// Longest life of a leaf.
-pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+pub const MAX_TTL: Duration = Duration::from_hours(24);
 /// Shortest life of a leaf; renewal could not keep up with less.
 pub const MIN_TTL: Duration = Duration::from_secs(10);
 /// Largest certificate signing request that is read, in bytes.
 const MAX_REQUEST: usize = 16 * 1024;
 /// How far a leaf's life begins in the past, at most, for clocks that are slow.
-const MAX_BACKDATE: Duration = Duration::from_secs(60);
+const MAX_BACKDATE: Duration = Duration::from_mins(1);
 
 /// Signs workloads' certificates with a root of its own.
 pub struct CertificateAuthority {
@@ -146,7 +146,8 @@ impl CertificateAuthority {
         let bundle = TrustBundle::new(vec![certificate.clone()])?;
         let (trust_domain, not_after) = {
             let parsed = parse_exactly(&certificate).map_err(|_| CaError::NotAnAuthority)?;
-            let signs = matches!(parsed.key_usage(), Ok(Some(usage)) if usage.value.key_cert_sign());
+            let signs =
+                matches!(parsed.key_usage(), Ok(Some(usage)) if usage.value.key_cert_sign());
             if !signs {
                 return Err(CaError::NotAnAuthority);
             }
@@ -328,22 +329,16 @@ fn requested_key(request_pem: &str) -> Result<SubjectPublicKeyInfo, CaError> {
     SubjectPublicKeyInfo::from_der(key).map_err(|_| CaError::KeyKind)
 }
 
-/// 128 random bits, the first of them 0 so that the number stays positive in 16 bytes.
+/// 128 random bits, written as a positive number.
 fn random_serial() -> Result<SerialNumber, CaError> {
     let mut bytes = [0; 16];
     SystemRandom::new()
         .fill(&mut bytes)
         .map_err(|_| CaError::Random)?;
-    bytes[0] &= 0x7f;
     Ok(SerialNumber::from_slice(&bytes))
 }
 
-fn set_validity(
-    params: &mut CertificateParams,
-    now: UnixTime,
-    backdate: Duration,
-    life: Duration,
-) {
+fn set_validity(params: &mut CertificateParams, now: UnixTime, backdate: Duration, life: Duration) {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     let now = Duration::from_secs(now.as_secs());
     params.not_before = epoch + now.saturating_sub(backdate);

@@ -9,13 +9,22 @@
 
 mod bundle;
 pub mod ca;
+pub mod ca_server;
+pub mod channel;
+mod error;
+pub mod jwt;
 mod leaf;
+pub mod provider;
+pub mod renew;
+pub mod serve;
 mod store;
 mod svid;
 pub mod tls;
 pub mod verify;
+mod wire;
 
 pub use bundle::{BundleError, TrustBundle};
+pub use error::Causes;
 pub use leaf::{Leaf, LeafError};
 pub use store::{IdentityStore, InstallError};
 pub use svid::{Svid, SvidError};
