@@ -8,8 +8,8 @@ use rcgen::{
     GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints, OtherNameValue, SanType,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
-use tubeway_identity::verify::peer_identity;
-use tubeway_identity::{BundleError, TrustBundle};
+use tubeway_identity::verify::{PeerError, peer_identity};
+use tubeway_identity::{BundleError, Leaf, LeafError, TrustBundle};
 
 const NOW: u64 = 5_000;
 const ID: &str = "spiffe://cluster.local/ns/shop/sa/checkout";
@@ -80,7 +80,7 @@ fn nothing_hostile_is_accepted() {
     chains(&mut table);
     encodings(&mut table);
 
-    assert!(table.rows.len() >= 100, "{} rows", table.rows.len());
+    assert!(table.rows.len() >= 160, "{} rows", table.rows.len());
     let accepted: Vec<_> = table
         .rows
         .iter()
@@ -141,6 +141,68 @@ fn the_honest_are_accepted() {
         let chain = [root.leaf(&good)];
         peer_identity(&chain, &bundle, at(now), common::TRUST_DOMAIN).unwrap();
     }
+}
+
+/// What path building would notice as well must not rest on path building: a
+/// process checks its own certificate by these rules alone.
+#[test]
+fn a_leaf_is_refused_for_its_own_faults() {
+    use ExtendedKeyUsagePurpose::{Any, ServerAuth};
+
+    let root = Signer::root(ca_params("root"));
+    let refused = |change: &dyn Fn(&mut CertificateParams)| {
+        let mut params = leaf_params();
+        change(&mut params);
+        Leaf::parse(&root.leaf(&params)).unwrap_err()
+    };
+    let authority = IsCa::Ca(BasicConstraints::Unconstrained);
+    let unreadable = extension(EXTENDED_KEY_USAGE, false, b"\x30\x03\x06\x05\x00");
+    for (error, expected) in [
+        (refused(&|p| p.is_ca = authority), LeafError::Authority),
+        (
+            refused(&|p| p.extended_key_usages = vec![ServerAuth]),
+            LeafError::ExtendedKeyUsage,
+        ),
+        (
+            refused(&|p| p.extended_key_usages = vec![Any]),
+            LeafError::ExtendedKeyUsage,
+        ),
+        (refused(&|p| p.key_usages.clear()), LeafError::KeyUsage),
+        (
+            refused(&|p| p.subject_alt_names.clear()),
+            LeafError::UriNames(0),
+        ),
+        (
+            refused(&|p| *p = dated(p.clone(), 2, 1)),
+            LeafError::Validity,
+        ),
+        (
+            refused(&|p| {
+                p.extended_key_usages.clear();
+                p.custom_extensions = vec![unreadable.clone()];
+            }),
+            LeafError::Extension("2.5.29.37".to_owned()),
+        ),
+        (
+            refused(&|p| p.custom_extensions = vec![unreadable.clone()]),
+            LeafError::DuplicateExtension,
+        ),
+    ] {
+        assert_eq!(error, expected);
+    }
+    let mut trailing = root.leaf(&leaf_params()).as_ref().to_vec();
+    trailing.push(0);
+    assert_eq!(Leaf::parse(&trailing.into()), Err(LeafError::Encoding));
+}
+
+#[test]
+fn the_dates_of_a_leaf_have_errors_of_their_own() {
+    let root = Signer::root(ca_params("root"));
+    let bundle = TrustBundle::new(vec![root.der.clone()]).unwrap();
+    let chain = [root.leaf(&leaf_params())];
+    let refused = |now| peer_identity(&chain, &bundle, at(now), common::TRUST_DOMAIN).unwrap_err();
+    assert_eq!(refused(3_999), PeerError::NotYetValid);
+    assert_eq!(refused(6_001), PeerError::Expired);
 }
 
 #[test]
@@ -387,7 +449,7 @@ fn times(table: &mut Table) {
         table.chain(name, vec![leaf]);
     }
     table.below("intermediate expired", |params| {
-        *params = dated(params.clone(), 0, NOW - 1)
+        *params = dated(params.clone(), 0, NOW - 1);
     });
     table.below("intermediate not yet valid", |params| {
         *params = dated(params.clone(), NOW + 1, 10_000);
@@ -456,10 +518,10 @@ fn chains(table: &mut Table) {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     });
     table.below("intermediate without keyUsage", |params| {
-        params.key_usages.clear()
+        params.key_usages.clear();
     });
     table.below("intermediate that is no authority", |params| {
-        params.is_ca = IsCa::NoCa
+        params.is_ca = IsCa::NoCa;
     });
     table.below("intermediate for servers only", |params| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -69,7 +69,7 @@ async fn an_identity_is_renewed_before_it_ends() {
 
 #[tokio::test]
 async fn the_old_identity_stays_while_the_issuer_is_away() {
-    let old = (Duration::from_secs(60), Duration::from_secs(50));
+    let old = (Duration::from_mins(1), Duration::from_secs(50));
     let provider = Fake::new(Some(old));
     let (store, renewing) = start(Arc::clone(&provider));
     // Past half its life from the start, and taken all the same.
