@@ -119,14 +119,13 @@ impl CertificateAuthority {
     pub fn generate(trust_domain: &str, life: Duration, now: UnixTime) -> Result<Self, CaError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
-        params.serial_number = Some(random_serial()?);
+        let serial = random_serial()?;
+        // Roots that follow one another need different names: verifiers find a
+        // root by its name, and blame the signature if they find the wrong one.
+        let name = format!("tubeway root {serial}");
+        params.serial_number = Some(serial);
         params.distinguished_name = DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::OrganizationName, trust_domain);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "tubeway certificate authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.subject_alt_names = vec![uri(&format!("spiffe://{trust_domain}"))?];
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
