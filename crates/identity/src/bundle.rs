@@ -68,12 +68,11 @@ impl TrustBundle {
         let mut validity = Vec::with_capacity(certificates.len());
         for (index, der) in certificates.iter().enumerate() {
             validity.push(authority_validity(index, der)?);
-            let anchor = webpki::anchor_from_trusted_cert(der).map_err(|_| {
-                BundleError::Certificate {
+            let anchor =
+                webpki::anchor_from_trusted_cert(der).map_err(|_| BundleError::Certificate {
                     index,
                     source: LeafError::Encoding,
-                }
-            })?;
+                })?;
             anchors.push(anchor.to_owned());
         }
         let roots = Arc::new(Roots {
@@ -91,7 +90,10 @@ impl TrustBundle {
 
     /// Whether this certificate is one of the roots, byte for byte.
     pub fn contains(&self, certificate: &CertificateDer<'_>) -> bool {
-        self.roots.certificates.iter().any(|root| root == certificate)
+        self.roots
+            .certificates
+            .iter()
+            .any(|root| root == certificate)
     }
 
     /// The anchors whose certificates are valid at `now`; path building itself

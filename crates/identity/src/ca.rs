@@ -21,13 +21,13 @@ use crate::leaf::{parse_exactly, uri_names};
 use crate::svid::{Svid, SvidError};
 
 /// Longest life of a leaf.
-pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+pub const MAX_TTL: Duration = Duration::from_hours(24);
 /// Shortest life of a leaf; renewal could not keep up with less.
 pub const MIN_TTL: Duration = Duration::from_secs(10);
 /// Largest certificate signing request that is read, in bytes.
 const MAX_REQUEST: usize = 16 * 1024;
 /// How far a leaf's life begins in the past, at most, for clocks that are slow.
-const MAX_BACKDATE: Duration = Duration::from_secs(60);
+const MAX_BACKDATE: Duration = Duration::from_mins(1);
 
 /// Signs workloads' certificates with a root of its own.
 pub struct CertificateAuthority {
@@ -119,14 +119,13 @@ impl CertificateAuthority {
     pub fn generate(trust_domain: &str, life: Duration, now: UnixTime) -> Result<Self, CaError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
-        params.serial_number = Some(random_serial()?);
+        let serial = random_serial()?;
+        // Roots that follow one another need different names: verifiers find a
+        // root by its name, and blame the signature if they find the wrong one.
+        let name = format!("tubeway root {serial}");
+        params.serial_number = Some(serial);
         params.distinguished_name = DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::OrganizationName, trust_domain);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "tubeway certificate authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.subject_alt_names = vec![uri(&format!("spiffe://{trust_domain}"))?];
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -146,7 +145,8 @@ impl CertificateAuthority {
         let bundle = TrustBundle::new(vec![certificate.clone()])?;
         let (trust_domain, not_after) = {
             let parsed = parse_exactly(&certificate).map_err(|_| CaError::NotAnAuthority)?;
-            let signs = matches!(parsed.key_usage(), Ok(Some(usage)) if usage.value.key_cert_sign());
+            let signs =
+                matches!(parsed.key_usage(), Ok(Some(usage)) if usage.value.key_cert_sign());
             if !signs {
                 return Err(CaError::NotAnAuthority);
             }
@@ -337,12 +337,7 @@ fn random_serial() -> Result<SerialNumber, CaError> {
     Ok(SerialNumber::from_slice(&bytes))
 }
 
-fn set_validity(
-    params: &mut CertificateParams,
-    now: UnixTime,
-    backdate: Duration,
-    life: Duration,
-) {
+fn set_validity(params: &mut CertificateParams, now: UnixTime, backdate: Duration, life: Duration) {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     let now = Duration::from_secs(now.as_secs());
     params.not_before = epoch + now.saturating_sub(backdate);

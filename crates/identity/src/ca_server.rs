@@ -239,4 +239,3 @@ fn bearer_token<T>(request: &Request<T>) -> Option<&str> {
     let honest = scheme.eq_ignore_ascii_case("bearer") && (1..=MAX_TOKEN).contains(&token.len());
     honest.then_some(token)
 }
-

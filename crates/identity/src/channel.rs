@@ -35,14 +35,16 @@ pub fn tls_channel(
         .connect_timeout(CONNECT)
         .http2_keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10));
-    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(move |_| {
-        let (address, connector) = (Arc::clone(&address), connector.clone());
-        let server_name = server_name.clone();
-        async move {
-            let stream = dial(&address, &connector, server_name).await?;
-            Ok::<_, io::Error>(TokioIo::new(stream))
-        }
-    })))
+    Ok(
+        endpoint.connect_with_connector_lazy(tower::service_fn(move |_| {
+            let (address, connector) = (Arc::clone(&address), connector.clone());
+            let server_name = server_name.clone();
+            async move {
+                let stream = dial(&address, &connector, server_name).await?;
+                Ok::<_, io::Error>(TokioIo::new(stream))
+            }
+        })),
+    )
 }
 
 async fn dial(

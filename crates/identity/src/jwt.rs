@@ -72,8 +72,7 @@ impl LoginSigner {
     pub fn generate() -> Result<Self, SignError> {
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-        let document =
-            EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| SignError)?;
+        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| SignError)?;
         let key = EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random)
             .map_err(|_| SignError)?;
         let mut name = [0; 16];
@@ -178,10 +177,12 @@ mod tests {
     #[test]
     fn a_token_is_what_the_broker_expects() {
         let signer = LoginSigner::generate().unwrap();
-        let id: SpiffeId = "spiffe://cluster.local/ns/team-a/sa/orders".parse().unwrap();
+        let id: SpiffeId = "spiffe://cluster.local/ns/team-a/sa/orders"
+            .parse()
+            .unwrap();
         let at = UnixTime::since_unix_epoch(Duration::from_secs(1_000));
         let token = signer
-            .token(&id, ISSUER, AUDIENCE, at, Duration::from_secs(600))
+            .token(&id, ISSUER, AUDIENCE, at, Duration::from_mins(10))
             .unwrap();
 
         let parts: Vec<_> = token.split('.').collect();
@@ -209,7 +210,12 @@ mod tests {
         assert_eq!(jwk["kid"], signer.kid());
         assert_eq!(
             (&jwk["kty"], &jwk["crv"], &jwk["alg"], &jwk["use"]),
-            (&json!("EC"), &json!("P-256"), &json!("ES256"), &json!("sig"))
+            (
+                &json!("EC"),
+                &json!("P-256"),
+                &json!("ES256"),
+                &json!("sig")
+            )
         );
         let mut point = vec![4];
         point.extend(decode(jwk["x"].as_str().unwrap()));
@@ -223,14 +229,16 @@ mod tests {
 
     #[test]
     fn the_key_set_has_no_private_part() {
-        let jwks: Value =
-            serde_json::from_str(&LoginSigner::generate().unwrap().jwks()).unwrap();
+        let jwks: Value = serde_json::from_str(&LoginSigner::generate().unwrap().jwks()).unwrap();
         assert!(jwks["keys"][0].get("d").is_none());
     }
 
     #[test]
     fn keys_and_names_are_new_each_time() {
-        let (a, b) = (LoginSigner::generate().unwrap(), LoginSigner::generate().unwrap());
+        let (a, b) = (
+            LoginSigner::generate().unwrap(),
+            LoginSigner::generate().unwrap(),
+        );
         assert_ne!(a.kid(), b.kid());
         assert_ne!(a.jwks(), b.jwks());
     }

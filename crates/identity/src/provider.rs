@@ -32,7 +32,7 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// Never returns where the issuer does not speak first.
     async fn changed(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -259,3 +259,58 @@ impl RenewError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_renewal_is_due_at_half_the_life() {
+        for (from, to, now, jitter, seconds) in [
+            (1_000, 1_060, 1_000, 0.0, 30.0),
+            (1_000, 1_060, 1_010, 0.0, 20.0),
+            (1_000, 1_060, 1_030, 0.0, 0.0),
+            (1_000, 1_060, 1_059, 0.0, 0.0),
+            (1_000, 1_060, 9_999, 0.0, 0.0),
+            // The clock is behind the issuer's.
+            (1_000, 1_060, 900, 0.0, 30.0),
+            (1_000, 1_061, 1_000, 0.0, 30.5),
+            (1_000, 1_060, 1_000, 1.0, 24.0),
+            (1_000, 1_060, 1_000, 0.5, 27.0),
+            // A jitter that is none.
+            (1_000, 1_060, 1_000, 7.0, 24.0),
+            (1_000, 1_060, 1_000, -7.0, 30.0),
+            (0, 86_400, 0, 0.0, 43_200.0),
+            (1_060, 1_000, 1_000, 0.0, 0.0),
+        ] {
+            let wait = next_renewal(at(from), at(to), at(now), jitter);
+            assert_eq!(
+                wait,
+                Duration::from_secs_f64(seconds),
+                "{from}..{to} at {now}, jitter {jitter}"
+            );
+        }
+    }
+
+    #[test]
+    fn retries_double_up_to_a_cap() {
+        let delays = |left: Option<u64>| -> Vec<u128> {
+            (1..=9)
+                .map(|n| retry_delay(n, left.map(Duration::from_secs), 0.0).as_millis())
+                .collect()
+        };
+        assert_eq!(
+            delays(None),
+            [250, 500, 1_000, 2_000, 4_000, 5_000, 5_000, 5_000, 5_000]
+        );
+        assert_eq!(delays(Some(43_200))[6..], [16_000, 30_000, 30_000]);
+        assert_eq!(delays(Some(30))[3..6], [2_000, 3_750, 3_750]);
+        assert_eq!(delays(Some(1))[1..4], [500, 1_000, 1_000]);
+        assert_eq!(retry_delay(u32::MAX, None, 1.0).as_millis(), 4_000);
+        assert_eq!(retry_delay(0, None, 0.0), FIRST_RETRY);
+    }
+}

@@ -96,7 +96,10 @@ pub async fn serve_tls<S, B>(
         });
     }
     drop(listener);
-    if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(limits.drain, graceful.shutdown())
+        .await
+        .is_err()
+    {
         tracing::info!("requests still open at the end of the drain time");
     }
     tasks.shutdown().await;
@@ -107,7 +110,10 @@ pub async fn serve_tls<S, B>(
 /// The certificate was checked by the configuration's verifier; this only reads it.
 pub fn peer_of(connection: &rustls::CommonState) -> PeerIdentity {
     let leaf = connection.peer_certificates().and_then(<[_]>::first);
-    PeerIdentity(leaf.and_then(|leaf| Leaf::parse(leaf).ok()).map(|leaf| leaf.id))
+    PeerIdentity(
+        leaf.and_then(|leaf| Leaf::parse(leaf).ok())
+            .map(|leaf| leaf.id),
+    )
 }
 
 async fn handshake(

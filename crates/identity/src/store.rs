@@ -79,13 +79,15 @@ impl IdentityStore {
     /// The own certificate stays even if these roots do not vouch for it: whom
     /// to trust and who trusts us are two questions.
     pub fn replace_bundle(&self, bundle: &TrustBundle) -> bool {
-        self.shared.current.send_if_modified(|current| match current {
-            Some(svid) if svid.bundle() != bundle => {
-                *svid = Arc::new(svid.with_bundle(bundle.clone()));
-                true
-            }
-            _ => false,
-        })
+        self.shared
+            .current
+            .send_if_modified(|current| match current {
+                Some(svid) if svid.bundle() != bundle => {
+                    *svid = Arc::new(svid.with_bundle(bundle.clone()));
+                    true
+                }
+                _ => false,
+            })
     }
 
     /// The identity, unless there is none or it is not valid now.

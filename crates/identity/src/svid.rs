@@ -61,8 +61,7 @@ impl Svid {
     ) -> Result<Self, SvidError> {
         let leaf = Leaf::parse(chain.first().ok_or(SvidError::Empty)?)?;
         chain.retain(|certificate| !bundle.contains(certificate));
-        let certified =
-            CertifiedKey::from_der(chain, key, &CRYPTO).map_err(SvidError::Key)?;
+        let certified = CertifiedKey::from_der(chain, key, &CRYPTO).map_err(SvidError::Key)?;
         // `from_der` lets keys pass whose public half it cannot tell.
         certified.keys_match().map_err(SvidError::Key)?;
         Ok(Self {

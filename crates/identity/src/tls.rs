@@ -59,7 +59,11 @@ struct PeerVerifier {
 struct OwnCertificate(IdentityStore);
 
 /// A server's configuration: clients must prove an expected identity.
-pub fn server_config(store: &IdentityStore, expected: Expected, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+pub fn server_config(
+    store: &IdentityStore,
+    expected: Expected,
+    alpn: &[&[u8]],
+) -> Arc<ServerConfig> {
     server(store, expected, true, alpn)
 }
 
@@ -79,7 +83,11 @@ pub fn server_config_optional_client(
 ///
 /// The name that is dialled goes out as SNI and is not compared with anything:
 /// in the mesh the SPIFFE id says who the server is.
-pub fn client_config(store: &IdentityStore, expected: Expected, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+pub fn client_config(
+    store: &IdentityStore,
+    expected: Expected,
+    alpn: &[&[u8]],
+) -> Arc<ClientConfig> {
     client(store, expected, false, alpn)
 }
 
@@ -123,9 +131,7 @@ pub fn refusal(error: &io::Error) -> Option<PeerError> {
         rustls::Error::InvalidCertificate(reason) => match reason {
             CertificateError::Expired => Some(PeerError::Expired),
             CertificateError::NotValidYet => Some(PeerError::NotYetValid),
-            CertificateError::UnknownIssuer => {
-                Some(PeerError::Chain(webpki::Error::UnknownIssuer))
-            }
+            CertificateError::UnknownIssuer => Some(PeerError::Chain(webpki::Error::UnknownIssuer)),
             CertificateError::Other(OtherError(reason)) => {
                 reason.downcast_ref::<PeerError>().cloned()
             }

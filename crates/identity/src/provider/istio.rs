@@ -108,7 +108,8 @@ impl Provider for IstioCa {
     async fn fetch(&self) -> Result<Svid, ProviderError> {
         let roots_file = &self.config.roots_file;
         let bundle = bundle_of(roots_file, &read(roots_file).await?)?;
-        let (csr, key) = new_request().map_err(|error| ProviderError::Prepare(error.to_string()))?;
+        let (csr, key) =
+            new_request().map_err(|error| ProviderError::Prepare(error.to_string()))?;
         let answer = self.ask(csr, &bundle).await?;
         let mut chain = String::new();
         for certificate in &answer.cert_chain {
