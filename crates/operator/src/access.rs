@@ -31,6 +31,7 @@ pub use inputs::object;
 pub(crate) use inputs::rbac_topic;
 pub use stores::{Stores, StoresGone};
 use worker::Worker;
+pub use worker::{Applied, apply};
 
 /// Changes come in bursts: an `apply` of a folder, a namespace with its accounts.
 const DEBOUNCE: Duration = Duration::from_millis(100);

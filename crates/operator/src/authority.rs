@@ -104,7 +104,7 @@ impl TokenReviewer for KubernetesReviewer {
         let review = TokenReview {
             spec: TokenReviewSpec {
                 audiences: Some(vec![audience.to_owned()]),
-                token: Some(token.to_owned()),
+                token: token.to_owned(),
             },
             ..TokenReview::default()
         };

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod names;
 mod run;
 pub mod stream;
+pub mod topics;
 pub mod validate;
 
 pub use run::run;

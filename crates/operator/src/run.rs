@@ -20,7 +20,7 @@ use tubeway_identity::serve::{ServeLimits, serve_tls};
 use tubeway_identity::tls::{Expected, server_config_optional_client};
 use tubeway_telemetry::Shutdown;
 
-use crate::access;
+use crate::{access, topics};
 use crate::authority::{KubernetesReviewer, load_or_create, publish_roots};
 use crate::build::sidecar::TOKEN_AUDIENCE;
 use crate::config::Config;
@@ -43,7 +43,7 @@ pub async fn run(client: Client, config: Config, shutdown: Shutdown) -> Result<(
     serve_health(&config, metrics.clone(), shutdown.clone()).await?;
     let grpc = serve_grpc(&client, &config, &authority, &identity, &topologies, &shutdown).await?;
     let admins = AdminDirectory::mesh(identity.clone());
-    let stores = access::Stores::start(&client);
+    let (stores, watches) = access::Stores::new(&client);
     let context = Context::new(
         client.clone(),
         config.clone(),
@@ -59,10 +59,18 @@ pub async fn run(client: Client, config: Config, shutdown: Shutdown) -> Result<(
         trust_domain: config.trust_domain.clone(),
         operator_principal: config.identity()?.principal(),
     };
+    let topics = topics::Context {
+        client: client.clone(),
+        stores,
+        admins,
+    };
+    let stop = shutdown.clone();
     info!(namespace = config.namespace, "operator started");
     tokio::select! {
         () = cluster::run(context) => {}
+        result = topics::controller(topics, async move { stop.wait().await }) => result.context("the topics controller ended")?,
         result = access::controller(access) => result.context("the access controller ended")?,
+        () = watches => {}
         () = publish_roots(client, authority) => {}
         () = shutdown.wait() => {}
     }

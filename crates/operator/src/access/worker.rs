@@ -30,13 +30,13 @@ const MANAGER: &str = "tubeway-operator-access";
 
 /// How many ACLs a round has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Applied {
+pub struct Applied {
     /// Rules that are in force now.
-    pub(crate) in_force: usize,
+    pub in_force: usize,
     /// Created just now.
-    pub(crate) created: usize,
+    pub created: usize,
     /// Deleted just now.
-    pub(crate) deleted: usize,
+    pub deleted: usize,
 }
 
 /// Keeps one cluster's ACLs.
@@ -49,7 +49,7 @@ pub(super) struct Worker {
 ///
 /// New ones come first, so that what moves from one binding to another is never
 /// missing in between.
-pub(crate) async fn apply(
+pub async fn apply(
     admin: &Admin,
     managed: &Managed,
     rules: &RuleSet,

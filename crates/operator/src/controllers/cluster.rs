@@ -16,7 +16,7 @@ use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::{Api, Client, Resource, ResourceExt};
 use tracing::{debug, info, warn};
 use tubeway_api::{KafkaCluster, KafkaNodePool, labels};
 use tubeway_config::{ClusterRef, Node, NodeRole, Topology};

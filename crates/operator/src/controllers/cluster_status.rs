@@ -131,7 +131,7 @@ async fn quorum(context: &Context, cluster: &ValidatedCluster, last: Option<Quor
     match entry.admin.describe_quorum().await {
         Ok(quorum) => Some(QuorumStatus {
             leader: u32::try_from(quorum.leader).unwrap_or_default(),
-            epoch: u32::try_from(quorum.epoch).unwrap_or_default(),
+            epoch: u32::try_from(quorum.leader_epoch).unwrap_or_default(),
             voters: quorum.voters.iter().filter_map(|v| u32::try_from(v.id).ok()).collect(),
         }),
         Err(error) => {
