@@ -1,1 +1,3 @@
 //! The Kubernetes API and a node agent on one machine.
+
+pub mod agent;
