@@ -32,7 +32,6 @@ pub(crate) enum DownwardError {
 /// The value of a `fieldRef`.
 pub(crate) fn field(pod: &Pod, around: &Surroundings, path: &str) -> Result<String, DownwardError> {
     let meta = &pod.metadata;
-    let spec = pod.spec.as_ref();
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     if let Some((map, key)) = subscript(path) {
         let map = match map {

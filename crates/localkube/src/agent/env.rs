@@ -7,7 +7,7 @@ use super::paths::PathMap;
 use super::store::{PodStore, SourceData, SourceKey, StoreError};
 use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVarSource, Pod};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The variables of a container as its spec gives them: references resolved, paths not mapped.
 pub(crate) type Variables = BTreeMap<String, String>;
@@ -32,6 +32,16 @@ pub(crate) struct Given {
     pub(crate) search_path: Vec<PathBuf>,
     /// Working directory of a container that names none.
     pub(crate) home: PathBuf,
+}
+
+/// Everything that decides how a container's commands run.
+#[derive(Debug, Clone)]
+pub(crate) struct Recipe {
+    pub(crate) container: Container,
+    pub(crate) image: LocalImage,
+    pub(crate) variables: Variables,
+    pub(crate) given: Given,
+    pub(crate) paths: PathMap,
 }
 
 /// Why a container cannot be started as its spec says.
@@ -95,112 +105,84 @@ pub(crate) async fn variables(
     Ok(variables)
 }
 
-/// Builds what to start: `command` and `args` expanded, every path made local once.
-pub(crate) fn launch(
-    container: &Container,
-    image: &LocalImage,
-    variables: &Variables,
-    given: &Given,
-    paths: &PathMap,
-) -> Result<Launch, EnvError> {
-    let own = container
-        .command
-        .as_ref()
-        .filter(|command| !command.is_empty());
-    let command = own.unwrap_or(&image.entrypoint);
-    let args = container.args.iter().flatten();
-    let mut words: Vec<String> = command.iter().chain(args).cloned().collect();
-    if own.is_none() && image.entrypoint.is_empty() {
-        words.clear();
-    }
-    program(&words, container, image, variables, given, paths)
-}
+// === impl Recipe ===
 
-/// As [`launch`], for a command that runs beside the container's own: a probe or a hook.
-pub(crate) fn program(
-    words: &[String],
-    container: &Container,
-    image: &LocalImage,
-    variables: &Variables,
-    given: &Given,
-    paths: &PathMap,
-) -> Result<Launch, EnvError> {
-    let local = |word: &String| paths.map_text(&expand(word, variables));
-    let mut words = words.iter().map(local);
-    let name = words.next().ok_or(EnvError::NoCommand)?;
-    let env = environment(image, variables, given, paths);
-    let search: Vec<PathBuf> = match env.get("PATH") {
-        Some(path) => std::env::split_paths(path).collect(),
-        None => Vec::new(),
-    };
-    Ok(Launch {
-        program: locate(&name, image, &search)?,
-        args: words.collect(),
-        cwd: working_dir(container, variables, given, paths)?,
-        env,
-    })
-}
-
-fn environment(
-    image: &LocalImage,
-    variables: &Variables,
-    given: &Given,
-    paths: &PathMap,
-) -> Variables {
-    let mut env = given.defaults.clone();
-    let search = image.bin_dirs.iter().chain(&given.search_path);
-    if let Ok(path) = std::env::join_paths(search) {
-        env.insert("PATH".to_owned(), path.to_string_lossy().into_owned());
+impl Recipe {
+    /// The container's own process: `command` and `args`, or the image's.
+    pub(crate) fn main(&self) -> Result<Launch, EnvError> {
+        let own = self.container.command.as_ref();
+        let command = own
+            .filter(|command| !command.is_empty())
+            .unwrap_or(&self.image.entrypoint);
+        if command.is_empty() {
+            return Err(EnvError::NoCommand);
+        }
+        let args = self.container.args.iter().flatten();
+        let words: Vec<String> = command.iter().chain(args).cloned().collect();
+        self.command(&words)
     }
-    for (name, value) in variables {
-        let value = match given.forced.get(name) {
-            Some(forced) => forced.clone(),
-            None => paths.map_text(value),
+
+    /// A command of the container, also one that runs beside its own: a probe or a hook.
+    /// References are expanded and paths made local, each once.
+    pub(crate) fn command(&self, words: &[String]) -> Result<Launch, EnvError> {
+        let local = |word: &String| self.paths.map_text(&expand(word, &self.variables));
+        let mut words = words.iter().map(local);
+        let name = words.next().ok_or(EnvError::NoCommand)?;
+        let env = self.environment();
+        Ok(Launch {
+            program: self.locate(&name, env.get("PATH"))?,
+            args: words.collect(),
+            cwd: self.working_dir()?,
+            env,
+        })
+    }
+
+    fn environment(&self) -> Variables {
+        let mut env = self.given.defaults.clone();
+        let search = self.image.bin_dirs.iter().chain(&self.given.search_path);
+        if let Ok(path) = std::env::join_paths(search) {
+            env.insert("PATH".to_owned(), path.to_string_lossy().into_owned());
+        }
+        for (name, value) in &self.variables {
+            let value = match self.given.forced.get(name) {
+                Some(forced) => forced.clone(),
+                None => self.paths.map_text(value),
+            };
+            env.insert(name.clone(), value);
+        }
+        env
+    }
+
+    fn locate(&self, name: &str, search: Option<&String>) -> Result<PathBuf, EnvError> {
+        let missing = |searched: String| EnvError::NoProgram {
+            name: name.to_owned(),
+            searched,
         };
-        env.insert(name.clone(), value);
+        if name.contains('/') {
+            let path = PathBuf::from(name);
+            let found = is_executable(&path).then_some(path);
+            return found.ok_or_else(|| missing("the file system".to_owned()));
+        }
+        let search = search.into_iter().flat_map(std::env::split_paths);
+        let dirs: Vec<PathBuf> = self.image.bin_dirs.iter().cloned().chain(search).collect();
+        find_program(name, dirs.iter().map(PathBuf::as_path)).ok_or_else(|| {
+            let dirs: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+            missing(dirs.join(":"))
+        })
     }
-    env
-}
 
-fn locate(name: &str, image: &LocalImage, search: &[PathBuf]) -> Result<PathBuf, EnvError> {
-    if name.contains('/') {
-        let path = PathBuf::from(name);
-        return if is_executable(&path) {
-            Ok(path)
+    fn working_dir(&self) -> Result<PathBuf, EnvError> {
+        let named = self.container.working_dir.as_ref();
+        let Some(dir) = named.filter(|dir| !dir.is_empty()) else {
+            return Ok(self.given.home.clone());
+        };
+        let dir = expand(dir, &self.variables);
+        let dir = self.paths.map_path(&dir).unwrap_or_else(|| dir.into());
+        if dir.is_dir() {
+            Ok(dir)
         } else {
-            Err(EnvError::NoProgram {
-                name: name.to_owned(),
-                searched: "the file system".to_owned(),
-            })
-        };
-    }
-    let dirs = image.bin_dirs.iter().chain(search).map(PathBuf::as_path);
-    find_program(name, dirs.clone()).ok_or_else(|| EnvError::NoProgram {
-        name: name.to_owned(),
-        searched: dirs
-            .map(|dir| dir.display().to_string())
-            .collect::<Vec<_>>()
-            .join(":"),
-    })
-}
-
-fn working_dir(
-    container: &Container,
-    variables: &Variables,
-    given: &Given,
-    paths: &PathMap,
-) -> Result<PathBuf, EnvError> {
-    let Some(dir) = container.working_dir.as_ref().filter(|dir| !dir.is_empty()) else {
-        return Ok(given.home.clone());
-    };
-    let dir = expand(dir, variables);
-    let dir = paths
-        .map_path(&dir)
-        .unwrap_or_else(|| Path::new(&dir).to_owned());
-    if dir.is_dir() {
-        Ok(dir)
-    } else {
-        Err(EnvError::NoWorkingDir { dir })
+            Err(EnvError::NoWorkingDir { dir })
+        }
     }
 }
 

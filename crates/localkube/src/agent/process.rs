@@ -1,14 +1,15 @@
 //! A container's process: started in a group of its own, watched, signalled, and gone for good.
 
 use super::env::Launch;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
-use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 
 /// A running process and everything it started that stayed in its group.
 ///
@@ -18,7 +19,8 @@ use tokio::process::{Child, Command};
 pub(crate) struct Process {
     child: Child,
     pid: Pid,
-    exited: AsyncFd<OwnedFd>,
+    /// Signals that some child of this process ended.
+    deaths: UnixSignal,
     ended: bool,
 }
 
@@ -36,7 +38,8 @@ impl Process {
     /// Starts `launch`; standard output and error come out of the returned pipe, in order.
     pub(crate) fn start(launch: &Launch) -> io::Result<(Self, pipe::Receiver)> {
         let (reader, writer) = io::pipe()?;
-        let mut child = Command::new(&launch.program)
+        let deaths = signal(SignalKind::child())?;
+        let child = Command::new(&launch.program)
             .args(&launch.args)
             .env_clear()
             .envs(&launch.env)
@@ -52,20 +55,10 @@ impl Process {
             .id()
             .and_then(|id| Pid::from_raw(id.cast_signed()))
             .ok_or_else(|| io::Error::other("the process ended before it was started"))?;
-        let watched = pidfd_open(pid, PidfdFlags::empty())
-            .map_err(io::Error::from)
-            .and_then(AsyncFd::new);
-        let exited = match watched {
-            Ok(exited) => exited,
-            Err(error) => {
-                let _ = child.start_kill();
-                return Err(error);
-            }
-        };
         let process = Self {
             child,
             pid,
-            exited,
+            deaths,
             ended: false,
         };
         Ok((process, pipe::Receiver::from_owned_fd(reader.into())?))
@@ -79,12 +72,20 @@ impl Process {
     /// Waits until it ends and the rest of its group is killed. May be called again.
     pub(crate) async fn exit(&mut self) -> io::Result<Exit> {
         if !self.ended {
-            self.exited.readable().await?.retain_ready();
+            while !self.has_ended()? {
+                self.deaths.recv().await;
+            }
             // Not reaped yet, so the id still means this group and no other.
             kill_group(self.pid);
             self.ended = true;
         }
         self.child.wait().await.map(Exit::from)
+    }
+
+    /// Whether it has ended, leaving it to be reaped.
+    fn has_ended(&self) -> io::Result<bool> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        Ok(waitid(WaitId::Pid(self.pid), options)?.is_some())
     }
 
     /// Sends a signal to the process, not to what it started: that is its own business.
