@@ -168,7 +168,7 @@ impl PodStore for KubeStore {
         let what = format!("token of service account {:?}", wish.service_account);
         let audiences = Some(&wish.audience).filter(|audience| !audience.is_empty());
         let request = TokenRequest {
-            spec: TokenRequestSpec {
+            spec: Some(TokenRequestSpec {
                 audiences: Some(audiences.into_iter().cloned().collect()),
                 expiration_seconds: Some(wish.seconds),
                 bound_object_ref: Some(BoundObjectReference {
@@ -178,7 +178,7 @@ impl PodStore for KubeStore {
                     uid: Some(pod.uid.clone()),
                 }),
                 ..TokenRequestSpec::default()
-            },
+            }),
             ..TokenRequest::default()
         };
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &pod.namespace);
