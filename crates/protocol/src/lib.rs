@@ -1,1 +1,15 @@
 //! Kafka's wire format: schemas as data, bounded decoding, frames and record batches.
+//!
+//! Nothing here does I/O, and nothing is allocated from a length that received bytes do not cover.
+//!
+//! * [`frame`] and [`header`]: where a request or response begins, and what it is.
+//! * [`schema`]: every API of Kafka 3.9 and 4.3 as tables; a [`Layout`] is one version's wire form.
+//! * [`walk`]: checks a body of any size chunk by chunk and reports the fields that were asked for.
+
+pub mod frame;
+pub mod header;
+pub mod schema;
+pub mod walk;
+pub mod wire;
+
+pub use schema::{ApiKey, Direction, Layout, Schemas};
