@@ -131,6 +131,12 @@ impl Struct {
         &self.unknown
     }
 
+    /// Adds a tagged field that the schema does not have; its tag must be greater than those of
+    /// the ones added before.
+    pub fn push_unknown_tag(&mut self, tag: u32, value: Bytes) {
+        self.unknown.push((tag, value));
+    }
+
     /// An integer field, or 0 if this version does not have it.
     pub fn int(&self, name: &str) -> i64 {
         self.get(name).and_then(Value::as_int).unwrap_or(0)
