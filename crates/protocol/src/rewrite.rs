@@ -5,7 +5,7 @@ mod endpoints;
 mod rack;
 
 pub use addresses::AddressRewriter;
-pub use endpoints::{EndpointTail, MAX_TAIL, TailError};
+pub use endpoints::{EndpointRewriter, MAX_TAIL, Passed, TailError};
 pub use rack::fill_rack_id;
 
 use crate::edit::MisplacedEdit;

@@ -200,6 +200,13 @@ impl Walker {
         self.end - self.pos - self.carried as u64
     }
 
+    /// How many of the bytes that were fed last begin a number or batch header that has not
+    /// ended: at most 60. No event has told of them yet, so that who changes what passes from
+    /// an event's span on must hold them back.
+    pub fn carried(&self) -> usize {
+        self.carried
+    }
+
     /// What was asked for.
     pub fn interest(&self) -> &Arc<Interest> {
         &self.interest

@@ -2,7 +2,7 @@
 
 mod common;
 
-use tubeway_protocol::schema::{SchemaProblem, Versions};
+use tubeway_protocol::schema::{Api, SchemaProblem, Versions};
 use tubeway_protocol::{ApiKey, Direction, Schemas};
 
 #[test]
@@ -41,14 +41,8 @@ fn releases_serve_what_they_are_known_to_serve() {
 fn apis_are_found_by_key_and_name() {
     let schemas = Schemas::get();
     for api in schemas.apis() {
-        assert_eq!(
-            schemas.api(api.key()).map(|found| found.name()),
-            Some(api.name())
-        );
-        assert_eq!(
-            schemas.api_named(api.name()).map(|found| found.key()),
-            Some(api.key())
-        );
+        assert_eq!(schemas.api(api.key()).map(Api::name), Some(api.name()));
+        assert_eq!(schemas.api_named(api.name()).map(Api::key), Some(api.key()));
     }
     assert!(schemas.api(ApiKey(-1)).is_none());
     assert!(schemas.api(ApiKey(999)).is_none());

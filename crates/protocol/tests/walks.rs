@@ -380,7 +380,9 @@ fn expect(field: &Field, value: &Value, out: &mut Vec<Seen>) {
         }
         Value::Array(values) => {
             out.push(Seen::Plain(What::ArrayStart(values.len() as u32)));
-            values.iter().for_each(|value| expect(field, value, out));
+            for value in values {
+                expect(field, value, out);
+            }
             out.push(Seen::Plain(What::ArrayEnd));
         }
         Value::Packed(bytes) => {

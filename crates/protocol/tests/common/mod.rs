@@ -174,3 +174,7 @@ fn batch(random: &mut Random, out: &mut Vec<u8>) {
     out.extend((random.below(1000) as u32).to_be_bytes());
     out.extend(body);
 }
+
+pub(crate) fn encoded_length(message: &Struct) -> usize {
+    encoded(message).len()
+}
