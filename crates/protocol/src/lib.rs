@@ -7,8 +7,10 @@
 //! * [`walk`]: checks a body of any size chunk by chunk and reports the fields that were asked for.
 //! * [`value`]: whole messages as trees, to be built or taken apart.
 //! * [`edit`] and [`rewrite`]: changes that leave all other bytes as they are.
+//! * [`exchange`]: the requests and responses that a connection speaks itself.
 
 pub mod edit;
+pub mod exchange;
 pub mod frame;
 pub mod header;
 pub mod rewrite;
