@@ -68,7 +68,10 @@ fn read_release(name: &str, jar: &Path) -> anyhow::Result<Release> {
             other => bail!("{entry}: type {other} with an API key"),
         }
     }
-    Ok(Release { name: name.to_owned(), apis })
+    Ok(Release {
+        name: name.to_owned(),
+        apis,
+    })
 }
 
 fn entries(jar: &Path) -> anyhow::Result<Vec<String>> {
@@ -87,7 +90,11 @@ fn unzip(jar: &Path, flags: &[&str], entry: &str) -> anyhow::Result<String> {
         .output()
         .context("cannot run unzip; install the package of that name")?;
     if !output.status.success() {
-        bail!("unzip {} {entry}: {}", jar.display(), String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "unzip {} {entry}: {}",
+            jar.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     String::from_utf8(output.stdout).with_context(|| format!("{entry} is not UTF-8"))
 }

@@ -61,16 +61,26 @@ impl Versions {
     /// Parses `none`, `3`, `3-5`, `3+`.
     pub(super) fn parse(text: &str) -> anyhow::Result<Option<Self>> {
         let number = |part: &str| {
-            part.parse::<i16>().with_context(|| format!("{text:?} is not a version range"))
+            part.parse::<i16>()
+                .with_context(|| format!("{text:?} is not a version range"))
         };
         Ok(if text == "none" {
             None
         } else if let Some(first) = text.strip_suffix('+') {
-            Some(Self { first: number(first)?, last: i16::MAX })
+            Some(Self {
+                first: number(first)?,
+                last: i16::MAX,
+            })
         } else if let Some((first, last)) = text.split_once('-') {
-            Some(Self { first: number(first)?, last: number(last)? })
+            Some(Self {
+                first: number(first)?,
+                last: number(last)?,
+            })
         } else {
-            Some(Self { first: number(text)?, last: number(text)? })
+            Some(Self {
+                first: number(text)?,
+                last: number(text)?,
+            })
         })
     }
 
@@ -85,13 +95,20 @@ impl Versions {
         if self.first > other.last.saturating_add(1) || other.first > self.last.saturating_add(1) {
             bail!("versions {self:?} and {other:?} leave a gap");
         }
-        Ok(Self { first: self.first.min(other.first), last: self.last.max(other.last) })
+        Ok(Self {
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
+        })
     }
 }
 
 /// Blanks `//` comments, which stand outside of strings.
 pub(super) fn strip_comments(source: &str) -> String {
-    source.lines().map(strip_line).collect::<Vec<_>>().join("\n")
+    source
+        .lines()
+        .map(strip_line)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn strip_line(line: &str) -> &str {
@@ -125,8 +142,17 @@ mod tests {
     #[test]
     fn version_ranges() {
         assert_eq!(Versions::parse("none").unwrap(), None);
-        assert_eq!(Versions::parse("3+").unwrap(), Some(Versions { first: 3, last: i16::MAX }));
-        assert_eq!(Versions::parse("2-4").unwrap(), Some(Versions { first: 2, last: 4 }));
+        assert_eq!(
+            Versions::parse("3+").unwrap(),
+            Some(Versions {
+                first: 3,
+                last: i16::MAX
+            })
+        );
+        assert_eq!(
+            Versions::parse("2-4").unwrap(),
+            Some(Versions { first: 2, last: 4 })
+        );
         assert!(Versions::parse("x").is_err());
         let gap = Versions { first: 0, last: 1 }.union(Versions { first: 3, last: 4 });
         assert!(gap.is_err());

@@ -28,12 +28,13 @@ pub(super) struct Node {
 pub(super) fn merge(definitions: &[&Message]) -> anyhow::Result<Option<Merged>> {
     let mut merged: Option<Merged> = None;
     for message in definitions {
-        let Some(valid) = Versions::parse(&message.valid_versions)? else { continue };
+        let Some(valid) = Versions::parse(&message.valid_versions)? else {
+            continue;
+        };
         let newer = Merged {
             versions: valid,
             flexible: clip(message.flexible_versions.as_deref(), valid)?,
-            fields: nodes(message, &message.fields, valid)
-                .with_context(|| message.name.clone())?,
+            fields: nodes(message, &message.fields, valid).with_context(|| message.name.clone())?,
         };
         merged = Some(match merged {
             None => newer,
@@ -52,13 +53,24 @@ fn combine(older: Merged, newer: Merged) -> anyhow::Result<Merged> {
     let mut fields = Vec::new();
     let mut flexible = newer.flexible;
     if older.versions.first < newer.versions.first {
-        let kept = Versions { first: older.versions.first, last: newer.versions.first - 1 };
-        fields = older.fields.into_iter().filter_map(|node| node.clip(kept)).collect();
+        let kept = Versions {
+            first: older.versions.first,
+            last: newer.versions.first - 1,
+        };
+        fields = older
+            .fields
+            .into_iter()
+            .filter_map(|node| node.clip(kept))
+            .collect();
         if let Some(old) = older.flexible.and_then(|old| old.intersect(kept)) {
             flexible = Some(flexible.map_or(Ok(old), |new| new.union(old))?);
         }
     }
-    Ok(Merged { versions, flexible, fields: combine_fields(fields, newer.fields)? })
+    Ok(Merged {
+        versions,
+        flexible,
+        fields: combine_fields(fields, newer.fields)?,
+    })
 }
 
 /// Interleaves two field lists: common fields keep their place, older ones come before newer ones.
@@ -80,7 +92,9 @@ fn combine_fields(mut older: Vec<Node>, newer: Vec<Node>) -> anyhow::Result<Vec<
 fn nodes(message: &Message, fields: &[Field], within: Versions) -> anyhow::Result<Vec<Node>> {
     let mut nodes = Vec::new();
     for field in fields {
-        let Some(versions) = clip(Some(&field.versions), within)? else { continue };
+        let Some(versions) = clip(Some(&field.versions), within)? else {
+            continue;
+        };
         nodes.push(node(message, field, versions).with_context(|| field.name.clone())?);
     }
     Ok(nodes)
@@ -131,12 +145,17 @@ fn struct_fields<'a>(
 }
 
 fn tag(field: &Field) -> anyhow::Result<u32> {
-    let tag = field.tag.as_ref().context("tagged versions without a tag")?;
+    let tag = field
+        .tag
+        .as_ref()
+        .context("tagged versions without a tag")?;
     plain(tag).parse().with_context(|| format!("tag {tag}"))
 }
 
 fn plain(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn clip(text: Option<&str>, within: Versions) -> anyhow::Result<Option<Versions>> {
@@ -166,7 +185,11 @@ impl Node {
             tagged: self
                 .tagged
                 .and_then(|(tag, range)| Some((tag, range.intersect(versions)?))),
-            fields: self.fields.into_iter().filter_map(|node| node.clip(versions)).collect(),
+            fields: self
+                .fields
+                .into_iter()
+                .filter_map(|node| node.clip(versions))
+                .collect(),
             ..self
         })
     }

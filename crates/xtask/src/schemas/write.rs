@@ -15,9 +15,15 @@ const HEAD: &str = include_str!("head.txt");
 /// All APIs of all releases, by key.
 pub(super) fn document(releases: &[Release]) -> anyhow::Result<String> {
     let mut text = HEAD.to_owned();
-    let names: Vec<&str> = releases.iter().map(|release| release.name.as_str()).collect();
+    let names: Vec<&str> = releases
+        .iter()
+        .map(|release| release.name.as_str())
+        .collect();
     write!(text, "\nreleases {}\n", names.join(" "))?;
-    let keys: BTreeSet<i16> = releases.iter().flat_map(|r| r.apis.keys().copied()).collect();
+    let keys: BTreeSet<i16> = releases
+        .iter()
+        .flat_map(|r| r.apis.keys().copied())
+        .collect();
     for key in keys {
         api(&mut text, key, releases).with_context(|| format!("API {key}"))?;
     }
@@ -29,20 +35,38 @@ fn api(text: &mut String, key: i16, releases: &[Release]) -> anyhow::Result<()> 
         .iter()
         .filter_map(|release| Some((release.name.as_str(), release.apis.get(&key)?)))
         .collect();
-    let requests: Vec<&Message> = pairs.iter().filter_map(|(_, p)| p.request.as_ref()).collect();
-    let responses: Vec<&Message> = pairs.iter().filter_map(|(_, p)| p.response.as_ref()).collect();
+    let requests: Vec<&Message> = pairs
+        .iter()
+        .filter_map(|(_, p)| p.request.as_ref())
+        .collect();
+    let responses: Vec<&Message> = pairs
+        .iter()
+        .filter_map(|(_, p)| p.response.as_ref())
+        .collect();
     let newest = requests.last().context("no request")?;
-    let name = newest.name.strip_suffix("Request").context("a request is named so")?;
+    let name = newest
+        .name
+        .strip_suffix("Request")
+        .context("a request is named so")?;
     write!(text, "\napi {key} {name}")?;
     // The last release that serves the API says on which listeners.
-    let listeners = requests.iter().rev().find(|request| !request.listeners.is_empty());
+    let listeners = requests
+        .iter()
+        .rev()
+        .find(|request| !request.listeners.is_empty());
     if let Some(request) = listeners {
         write!(text, " on {}", request.listeners.join(","))?;
     }
     for (release, pair) in &pairs {
         let request = pair.request.as_ref().context("no request")?;
-        let Some(range) = Versions::parse(&request.valid_versions)? else { continue };
-        let mark = if request.latest_version_unstable { "!" } else { "" };
+        let Some(range) = Versions::parse(&request.valid_versions)? else {
+            continue;
+        };
+        let mark = if request.latest_version_unstable {
+            "!"
+        } else {
+            ""
+        };
         write!(text, " {release}={}-{}{mark}", range.first, range.last)?;
     }
     text.push('\n');
@@ -52,12 +76,18 @@ fn api(text: &mut String, key: i16, releases: &[Release]) -> anyhow::Result<()> 
 
 fn message(text: &mut String, word: &str, definitions: &[&Message]) -> anyhow::Result<()> {
     let merged = merge(definitions)?.with_context(|| format!("{word} has no version"))?;
-    write!(text, "{word} {}-{}", merged.versions.first, merged.versions.last)?;
+    write!(
+        text,
+        "{word} {}-{}",
+        merged.versions.first, merged.versions.last
+    )?;
     if let Some(flexible) = merged.flexible {
         write!(text, " flexible {}+", flexible.first)?;
     }
     text.push('\n');
-    let Merged { versions, fields, .. } = merged;
+    let Merged {
+        versions, fields, ..
+    } = merged;
     for field in &fields {
         node(text, field, 1, versions)?;
     }
@@ -72,7 +102,14 @@ fn node(text: &mut String, node: &Node, depth: usize, message: Versions) -> anyh
             format!("{}-{}", versions.first, versions.last)
         }
     };
-    write!(text, "{:depth$}{} {} {}", "", node.name, node.kind, range(node.versions))?;
+    write!(
+        text,
+        "{:depth$}{} {} {}",
+        "",
+        node.name,
+        node.kind,
+        range(node.versions)
+    )?;
     if let Some(nullable) = node.nullable {
         write!(text, " null {}", range(nullable))?;
     }
