@@ -73,7 +73,8 @@ fn combine(older: Merged, newer: Merged) -> anyhow::Result<Merged> {
     })
 }
 
-/// Interleaves two field lists: common fields keep their place, older ones come before newer ones.
+/// Interleaves two field lists: common fields keep their place. The order of the others is of no
+/// matter, because no version has both a field of the one and a field of the other.
 fn combine_fields(mut older: Vec<Node>, newer: Vec<Node>) -> anyhow::Result<Vec<Node>> {
     let mut fields = Vec::new();
     for node in newer {

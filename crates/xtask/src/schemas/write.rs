@@ -128,3 +128,75 @@ fn node(text: &mut String, node: &Node, depth: usize, message: Versions) -> anyh
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(name: &str, request: &str) -> Release {
+        let message = |kind: &str, body: &str| {
+            let text = format!(
+                r#"{{"apiKey": 1, "type": "{kind}", "name": "Thing{}", {body}}}"#,
+                if kind == "request" {
+                    "Request"
+                } else {
+                    "Response"
+                }
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let response = r#""validVersions": "0-3", "flexibleVersions": "none", "fields": []"#;
+        let pair = Pair {
+            request: Some(message("request", request)),
+            response: Some(message("response", response)),
+        };
+        Release {
+            name: name.to_owned(),
+            apis: [(1, pair)].into(),
+        }
+    }
+
+    #[test]
+    fn the_newer_release_wins_where_both_define_a_version() {
+        let older = release(
+            "1.0",
+            r#""validVersions": "0-2", "flexibleVersions": "2+", "listeners": ["broker"],
+            "fields": [
+                {"name": "Gone", "type": "int8", "versions": "0"},
+                {"name": "Renamed", "type": "int8", "versions": "1+"},
+                {"name": "Name", "type": "string", "versions": "0+", "nullableVersions": "0+"}
+            ]"#,
+        );
+        let newer = release(
+            "2.0",
+            r#""validVersions": "1-3", "flexibleVersions": "2+", "listeners": ["broker"],
+            "latestVersionUnstable": true, "fields": [
+                {"name": "NewName", "type": "int8", "versions": "1+", "default": "-1"},
+                {"name": "Name", "type": "string", "versions": "0-2", "entityType": "topicName"},
+                {"name": "List", "type": "[]Item", "versions": "2+", "taggedVersions": "3+",
+                 "tag": 0},
+                {"name": "Again", "type": "Item", "versions": "3+"}
+            ],
+            "commonStructs": [{"name": "Item", "versions": "2+", "fields": [
+                {"name": "Id", "type": "uuid", "versions": "0+"}
+            ]}]"#,
+        );
+        let text = document(&[older, newer]).unwrap();
+        let body = text.split_once("\nreleases ").unwrap().1;
+        let expected = "\
+1.0 2.0
+
+api 1 Thing on broker 1.0=0-2 2.0=1-3!
+request 0-3 flexible 2+
+ NewName int8 1+ default -1
+ Gone int8 0-0
+ Name string 0-2 null 0-0 is topicName
+ List []{} 2+ tag 0 3+
+  Id uuid 2+
+ Again {} 3+
+  Id uuid 3+
+response 0-3
+";
+        assert_eq!(body, expected);
+    }
+}
