@@ -14,6 +14,8 @@
 mod decode;
 mod encode;
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::schema::{Field, FieldId, Kind, Layout, StructId};
@@ -22,7 +24,7 @@ pub use decode::{Budget, DecodeError, DecodeProblem, decode};
 pub use encode::EncodeError;
 
 /// A field's value.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Clone, PartialEq, Default)]
 #[expect(missing_docs, reason = "the names are Kafka's")]
 pub enum Value {
     /// A tagged field that is not there: it has its default.
@@ -181,15 +183,14 @@ impl PartialEq for Struct {
     }
 }
 
-/// Field names and values. Not for logs: what is in messages may be secret.
-impl std::fmt::Debug for Struct {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Struct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
         for (field, value) in self.fields() {
             map.entry(&field.name, value);
         }
         for (tag, value) in &self.unknown {
-            map.entry(tag, value);
+            map.entry(tag, &format_args!("{} bytes", value.len()));
         }
         map.finish()
     }
@@ -274,6 +275,24 @@ impl Value {
     }
 }
 
+/// Numbers, and how long everything else is: strings, bytes and records may be secret.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("Absent"),
+            Self::Null => f.write_str("Null"),
+            Self::Float64(value) => write!(f, "{value}"),
+            Self::Uuid(id) => write!(f, "{:032x}", u128::from_be_bytes(*id)),
+            Self::Struct(inner) => inner.fmt(f),
+            Self::Array(values) => f.debug_list().entries(values).finish(),
+            other => match (other.as_bytes(), other.as_int()) {
+                (Some(bytes), _) => write!(f, "{} bytes", bytes.len()),
+                (None, number) => write!(f, "{}", number.unwrap_or_default()),
+            },
+        }
+    }
+}
+
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::String(Bytes::copy_from_slice(text.as_bytes()))
@@ -325,5 +344,39 @@ impl From<Struct> for Value {
 impl From<Vec<Struct>> for Value {
     fn from(values: Vec<Struct>) -> Self {
         Self::Array(values.into_iter().map(Self::from).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ApiKey, Direction, Schemas};
+
+    #[test]
+    fn debug_keeps_secrets() {
+        let layout = Schemas::get().layout(ApiKey::SASL_AUTHENTICATE, 2, Direction::Request);
+        let mut message = Struct::message(layout.unwrap());
+        message.set(
+            "AuthBytes",
+            Value::Bytes(Bytes::from_static(b"\0user\0pass")),
+        );
+        message.push_unknown_tag(1, Bytes::from_static(b"pass"));
+        assert_eq!(
+            format!("{message:?}"),
+            r#"{"AuthBytes": 10 bytes, 1: 4 bytes}"#
+        );
+    }
+
+    #[test]
+    fn defaults_are_kafkas() {
+        let layout = Schemas::get()
+            .layout(ApiKey::FETCH, 3, Direction::Request)
+            .unwrap();
+        let message = Struct::message(layout);
+        assert_eq!(
+            (message.int("ReplicaId"), message.int("MaxBytes")),
+            (-1, 0x7fff_ffff)
+        );
+        assert_eq!(message.int("NoSuchField"), 0);
     }
 }

@@ -38,7 +38,6 @@ const FIELD: &str = "NodeEndpoints";
 /// [`watch`](Self::watch) adds the endpoints to what a walk reports. Per response, one rewriter;
 /// per chunk, first the walk, each of whose events is shown to [`observe`](Self::observe), then
 /// [`pass`](Self::pass), which says what goes to the client.
-#[derive(Debug)]
 pub struct EndpointRewriter {
     mark: Mark,
     /// Offset in the frame of the next byte that has not been passed on.
@@ -63,7 +62,6 @@ pub struct Passed {
 }
 
 /// The end of a response, from where its endpoints may begin.
-#[derive(Debug)]
 struct Tail {
     length: u64,
     /// Bytes that are still to come.
