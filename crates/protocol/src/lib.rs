@@ -5,10 +5,17 @@
 //! * [`frame`] and [`header`]: where a request or response begins, and what it is.
 //! * [`schema`]: every API of Kafka 3.9 and 4.3 as tables; a [`Layout`] is one version's wire form.
 //! * [`walk`]: checks a body of any size chunk by chunk and reports the fields that were asked for.
+//! * [`value`]: whole messages as trees, to be built or taken apart.
+//! * [`edit`] and [`rewrite`]: changes that leave all other bytes as they are.
+//! * [`exchange`]: the requests and responses that a connection speaks itself.
 
+pub mod edit;
+pub mod exchange;
 pub mod frame;
 pub mod header;
+pub mod rewrite;
 pub mod schema;
+pub mod value;
 pub mod walk;
 pub mod wire;
 

@@ -120,6 +120,11 @@ impl Layout {
         (of.first..of.end).map(FieldId)
     }
 
+    /// The fields of all structs.
+    pub fn all_fields(&self) -> impl Iterator<Item = FieldId> + use<> {
+        (0..self.fields.len() as u16).map(FieldId)
+    }
+
     /// The struct that is the message itself.
     pub fn root(&self) -> StructId {
         ROOT
@@ -130,7 +135,7 @@ impl Layout {
     }
 
     /// Fewest bytes that one value of a field takes, or one element if it is an array.
-    pub(crate) fn element_min(&self, field: &Field) -> u64 {
+    pub fn element_min(&self, field: &Field) -> u64 {
         match field.kind {
             Kind::Struct(id) if field.array => u64::from(self.structure(id).min),
             kind => u64::from(self.kind_min(kind, field.nullable && !field.array)),

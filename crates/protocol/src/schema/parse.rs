@@ -304,19 +304,18 @@ fn kind(word: &str) -> Parsed<(bool, Option<Kind>)> {
 
 /// `3-5`, or `3+` up to `last`.
 fn versions(word: &str, last: i16) -> Parsed<Versions> {
-    let range = match word.strip_suffix('+') {
-        Some(first) => Versions {
+    let range = if let Some(first) = word.strip_suffix('+') {
+        Versions {
             first: number(first)?,
             last,
-        },
-        None => {
-            let (first, last) = word
-                .split_once('-')
-                .ok_or(SchemaProblem::Expected("versions"))?;
-            Versions {
-                first: number(first)?,
-                last: number(last)?,
-            }
+        }
+    } else {
+        let (first, last) = word
+            .split_once('-')
+            .ok_or(SchemaProblem::Expected("versions"))?;
+        Versions {
+            first: number(first)?,
+            last: number(last)?,
         }
     };
     if range.first > range.last || range.first < 0 {

@@ -54,6 +54,15 @@ impl Interest {
         Ok(interest)
     }
 
+    /// Also reports the field at `path`, if this version has it.
+    #[must_use]
+    pub(crate) fn and(mut self, path: &str, mark: Mark) -> Self {
+        if let Some(id) = self.layout.find(path) {
+            self.marks[usize::from(id.0)] = Some(mark);
+        }
+        self
+    }
+
     /// Captures strings and byte fields of up to `bytes`; longer ones are reported as too long.
     #[must_use]
     pub fn capture(mut self, bytes: u32) -> Self {
@@ -89,21 +98,18 @@ impl Interest {
         let message = Schemas::get()
             .api(layout.api)
             .map(|api| api.message(layout.direction));
-        let known = match path.strip_prefix("**.") {
-            Some(name) => {
-                for (at, field) in layout.fields.iter().enumerate() {
-                    if field.name == name {
-                        self.marks[at] = Some(mark);
-                    }
+        let known = if let Some(name) = path.strip_prefix("**.") {
+            for (at, field) in layout.fields.iter().enumerate() {
+                if field.name == name {
+                    self.marks[at] = Some(mark);
                 }
-                message.is_some_and(|message| message.has_field_named(name))
             }
-            None => {
-                if let Some(id) = layout.find(path) {
-                    self.marks[usize::from(id.0)] = Some(mark);
-                }
-                message.is_some_and(|message| message.has_field(path))
+            message.is_some_and(|message| message.has_field_named(name))
+        } else {
+            if let Some(id) = layout.find(path) {
+                self.marks[usize::from(id.0)] = Some(mark);
             }
+            message.is_some_and(|message| message.has_field(path))
         };
         if known {
             return Ok(());

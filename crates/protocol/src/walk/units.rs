@@ -268,19 +268,17 @@ impl Walker {
                     ..level
                 }
             }
-            (_, kind) => match (kind.size(), marked) {
-                (Some(size), None) => {
+            (_, kind) => {
+                if let (Some(size), None) = (kind.size(), marked) {
                     self.skip = u64::from(count) * u64::from(size);
                     return Ok(Some(prefix));
                 }
-                _ => {
-                    let level = self.struct_level(Some(id), layout.root(), count, true);
-                    Level {
-                        phase: Phase::Elements(id),
-                        ..level
-                    }
+                let level = self.struct_level(Some(id), layout.root(), count, true);
+                Level {
+                    phase: Phase::Elements(id),
+                    ..level
                 }
-            },
+            }
         };
         self.levels.push(level);
         Ok(Some(prefix))
@@ -336,22 +334,19 @@ impl Walker {
         let top = self.top();
         top.tags_left -= 1;
         top.last_tag = Some(tag);
-        match known {
-            Some(id) => {
-                top.phase = Phase::TagValue(id);
-                top.outer_limit = limit;
-                self.limit = end;
-            }
-            None => {
-                self.skip = u64::from(size);
-                if let Some(mark) = self.interest.unknown_tags {
-                    let span = Span { start: value, end };
-                    visit(Event {
-                        mark,
-                        span,
-                        what: What::UnknownTag(tag),
-                    });
-                }
+        if let Some(id) = known {
+            top.phase = Phase::TagValue(id);
+            top.outer_limit = limit;
+            self.limit = end;
+        } else {
+            self.skip = u64::from(size);
+            if let Some(mark) = self.interest.unknown_tags {
+                let span = Span { start: value, end };
+                visit(Event {
+                    mark,
+                    span,
+                    what: What::UnknownTag(tag),
+                });
             }
         }
         Ok(Some(taken))
