@@ -69,13 +69,12 @@ where
             .await?
             .ok_or(io::ErrorKind::UnexpectedEof)
             .map_err(io::Error::from)?;
-        let body = frame
-            .get(4..)
-            .ok_or(SaslError::Length("response header"))?;
+        // After the correlation id.
+        let body = frame.slice(4.min(frame.len())..);
         if step == 0 {
-            sasl::read_handshake(body)?;
+            sasl::read_handshake(&body)?;
         } else {
-            sasl::read_authenticate(body)?;
+            sasl::read_authenticate(&body)?;
         }
     }
     Ok(())

@@ -4,9 +4,11 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use tubeway_protocol::frame::PREFIX;
+use tubeway_protocol::header::ResponseHeader;
+use tubeway_protocol::rewrite::{AddressRewriter, EndpointRewriter, fill_rack_id};
 use tubeway_protocol::schema::UnknownMessage;
 use tubeway_protocol::walk::{Event, Interest, Mark, Trailing, Walker, What};
-use crate::rewrite;
 use tubeway_protocol::{ApiKey, Direction, Schemas};
 
 use crate::observe::{Observe, Topic};
@@ -17,9 +19,6 @@ const TOPIC_DENIED: i64 = 29;
 /// Topics that one message's counts tell apart; what follows counts as `other`.
 /// A topic is a few bytes on the wire and far more in memory.
 const MAX_TOPICS: usize = 256;
-/// The message's own tagged fields at the end of a response that is passed
-/// on: held back whole to be changed, so there has to be an end to it.
-const MAX_TAIL: u64 = 64 * 1024;
 /// Highest API key and version for which an interest is kept ready.
 const APIS: usize = 128;
 const VERSIONS: usize = 32;
@@ -28,7 +27,7 @@ const ACKS: Mark = Mark(1);
 const TOPIC: Mark = Mark(2);
 const RECORDS: Mark = Mark(3);
 const ERROR: Mark = Mark(4);
-const TAIL: Mark = Mark(5);
+const ENDPOINTS: Mark = Mark(5);
 
 /// What a request brings for one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,21 +55,32 @@ pub(crate) struct Ended {
 /// A response's body.
 pub(crate) struct ResponseBody {
     walker: Option<Walker>,
-    api: ApiKey,
-    version: i16,
-    /// Bytes of the current buffer that have been walked and held back.
-    held: usize,
-    /// Bytes of the body that have been passed on.
-    passed: u64,
-    /// Where in the body the tail begins, once it has.
-    tail: Option<u64>,
-    length: u64,
+    metadata: bool,
+    /// Rewrites the brokers at the end of what is passed on as it comes.
+    endpoints: Option<EndpointRewriter>,
+    seen: Seen,
+}
+
+/// What a response has said so far.
+#[derive(Debug, Default)]
+struct Seen {
     counts: Counts,
     errors: Vec<i16>,
     /// Topics with any error.
     failed: Vec<Topic>,
     /// Topics that were refused for want of access.
     denied: Vec<Topic>,
+    /// Metadata says the error before the name.
+    last_error: i64,
+}
+
+/// What becomes of a chunk of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// It goes on as it now is.
+    AsItIs,
+    /// This goes on in its place.
+    Instead(Vec<u8>),
 }
 
 /// Records by topic, in the order of the message.
@@ -127,94 +137,69 @@ impl RequestBody {
 // === impl ResponseBody ===
 
 impl ResponseBody {
-    pub(crate) fn new(api: ApiKey, version: i16, length: u32) -> Result<Self, String> {
+    /// `rewrites` says that brokers in it are to be replaced.
+    pub(crate) fn new(
+        api: ApiKey,
+        version: i16,
+        length: u32,
+        rewrites: bool,
+    ) -> Result<Self, String> {
+        // A broker answers an ApiVersions that it cannot read in version 0.
         let walker = match walker(api, version, Direction::Response, length) {
+            _ if api == ApiKey::API_VERSIONS => None,
             Ok(walker) => Some(walker),
-            Err(UnknownMessage::Version { .. }) if api == ApiKey::API_VERSIONS => None,
             Err(unknown) => return Err(unknown.to_string()),
         };
-        // A broker answers an ApiVersions that it cannot read in version 0.
-        let walker = walker.filter(|_| api != ApiKey::API_VERSIONS);
+        let endpoints = rewrites.then(|| EndpointRewriter::new(ENDPOINTS, 0, u64::from(length)));
         Ok(Self {
+            endpoints: endpoints.filter(|_| walker.is_some()),
+            metadata: api == ApiKey::METADATA,
             walker,
-            api,
-            version,
-            held: 0,
-            passed: 0,
-            tail: None,
-            length: u64::from(length),
-            counts: Counts::default(),
-            errors: Vec::new(),
-            failed: Vec::new(),
-            denied: Vec::new(),
+            seen: Seen::default(),
         })
     }
 
-    /// Looks at `bytes`, what there is of the body that has not been passed
-    /// on, and says how many of them may be.
-    pub(crate) fn feed(&mut self, bytes: &mut [u8], routes: Option<&Routes>) -> Result<usize, String> {
-        let there = bytes.len();
-        self.walk(&bytes[self.held..])?;
-        let passes = match (self.tail, routes) {
-            (Some(tail), Some(routes)) => {
-                let tail = tail.saturating_sub(self.passed) as usize;
-                if self.passed + (there as u64) < self.length {
-                    tail.min(there)
-                } else {
-                    rewrite::endpoints_at_equal_length(self.api, self.version, &mut bytes[tail..], |id| {
-                        routes.of(id)
-                    });
-                    there
-                }
-            }
-            _ => there,
+    /// Looks at the next bytes of the body.
+    pub(crate) fn feed(
+        &mut self,
+        chunk: &mut [u8],
+        routes: Option<&Routes>,
+    ) -> Result<Pass, String> {
+        self.walk(chunk)?;
+        let (Some(walker), Some(endpoints), Some(routes)) =
+            (&self.walker, &mut self.endpoints, routes)
+        else {
+            return Ok(Pass::AsItIs);
         };
-        self.held = there - passes;
-        self.passed += passes as u64;
-        Ok(passes)
+        let passed = endpoints
+            .pass(chunk, walker, |id, _, _| routes.of(id))
+            .map_err(|e| e.to_string())?;
+        let rest = passed.chunk.end;
+        if passed.before.is_empty() && rest + passed.after.len() == chunk.len() {
+            chunk[rest..].copy_from_slice(&passed.after);
+            return Ok(Pass::AsItIs);
+        }
+        let mut instead = passed.before;
+        instead.extend_from_slice(&chunk[passed.chunk]);
+        instead.extend_from_slice(&passed.after);
+        Ok(Pass::Instead(instead))
     }
 
     fn walk(&mut self, chunk: &[u8]) -> Result<(), String> {
         let Some(walker) = &mut self.walker else {
             return Ok(());
         };
-        let (counts, errors) = (&mut self.counts, &mut self.errors);
-        let (failed, denied) = (&mut self.failed, &mut self.denied);
-        let (tail, length, metadata) = (&mut self.tail, self.length, self.api == ApiKey::METADATA);
-        let mut error_before_name = None;
-        let mut too_long = false;
+        let (seen, endpoints, metadata) = (&mut self.seen, &mut self.endpoints, self.metadata);
         walker
-            .feed(chunk, |event| match (event.mark, event.what) {
-                (ERROR, What::Int(0)) => error_before_name = None,
-                (ERROR, What::Int(code)) => {
-                    if errors.len() < MAX_TOPICS {
-                        errors.push(code as i16);
-                    }
-                    error_before_name = Some(code);
-                    if !metadata {
-                        note(failed, counts.current());
-                        if code == TOPIC_DENIED {
-                            note(denied, counts.current());
-                        }
-                    }
+            .feed(chunk, |event| {
+                if event.mark == ENDPOINTS
+                    && let Some(endpoints) = endpoints
+                {
+                    endpoints.observe(&event);
                 }
-                (TOPIC, _) => {
-                    counts.topic(&event);
-                    if metadata && error_before_name.take() == Some(TOPIC_DENIED) {
-                        note(denied, counts.current());
-                    }
-                }
-                (RECORDS, What::RecordsEnd(total)) => counts.add(total.records, total.bytes),
-                (TAIL, What::Tags(_)) => {
-                    *tail = Some(event.span.start);
-                    too_long = length - event.span.start > MAX_TAIL;
-                }
-                _ => {}
+                seen.event(&event, metadata);
             })
             .map_err(|e| e.to_string())?;
-        if too_long {
-            return Err(format!("its tagged fields have more than {MAX_TAIL} bytes"));
-        }
         Ok(())
     }
 
@@ -229,6 +214,46 @@ impl ResponseBody {
         if self.walker.as_ref().is_some_and(|walker| !walker.is_done()) {
             return Err("it ends before its last field".to_owned());
         }
+        self.seen.tell(api, produced, observe);
+        Ok(())
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn event(&mut self, event: &Event<'_>, metadata: bool) {
+        match (event.mark, event.what) {
+            (ERROR, What::Int(code)) => {
+                self.last_error = code;
+                if code != 0 {
+                    self.error(code, metadata);
+                }
+            }
+            (TOPIC, _) => {
+                self.counts.topic(event);
+                if metadata && self.last_error == TOPIC_DENIED {
+                    note(&mut self.denied, self.counts.current());
+                }
+            }
+            (RECORDS, What::RecordsEnd(total)) => self.counts.add(total.records, total.bytes),
+            _ => {}
+        }
+    }
+
+    fn error(&mut self, code: i64, metadata: bool) {
+        if self.errors.len() < MAX_TOPICS {
+            self.errors.push(code as i16);
+        }
+        if !metadata {
+            note(&mut self.failed, self.counts.current());
+            if code == TOPIC_DENIED {
+                note(&mut self.denied, self.counts.current());
+            }
+        }
+    }
+
+    fn tell(&self, api: &'static str, produced: &[Produced], observe: &mut impl Observe) {
         for code in &self.errors {
             observe.error(api, *code);
         }
@@ -239,10 +264,12 @@ impl ResponseBody {
             observe.consumed(&count.topic, count.records, count.bytes);
         }
         // A topic of which any partition was refused does not count as taken.
-        for count in produced.iter().filter(|count| !self.failed.contains(&count.topic)) {
+        for count in produced
+            .iter()
+            .filter(|count| !self.failed.contains(&count.topic))
+        {
             observe.produced(&count.topic, count.records, count.bytes);
         }
-        Ok(())
     }
 }
 
@@ -291,9 +318,23 @@ pub(crate) fn rewrite_whole(
     routes: &Routes,
     observe: &mut impl Observe,
 ) -> Result<Bytes, String> {
-    let mut counting = ResponseBody::new(api, version, 0)?;
-    let _ = (&mut counting, observe);
-    rewrite::addresses(api, version, frame, |id| routes.of(id)).map_err(|e| e.to_string())
+    let length = (frame.len() - PREFIX) as u32;
+    let header = ResponseHeader::read(&frame[PREFIX..], length, api, version)
+        .map_err(|e| e.to_string())?
+        .ok_or("it ends within its header")?;
+    let (head, body) = frame.split_at(PREFIX + header.length);
+    let mut counting = ResponseBody::new(api, version, body.len() as u32, false)?;
+    counting.walk(body)?;
+    counting.finish(api.name().unwrap_or("unknown API"), &[], observe)?;
+    let rewriter = AddressRewriter::new(api, version).ok_or("it names no brokers")?;
+    // A broker without a route keeps its name, which leads nowhere from here.
+    let body = rewriter
+        .rewrite(body, |id, _, _| routes.of(id))
+        .map_err(|e| e.to_string())?;
+    Ok(match body {
+        Some(body) => framed(&head[PREFIX..], &body),
+        None => frame.clone(),
+    })
 }
 
 /// A fetch with its header and body, as a frame that asks for `rack`. One that
@@ -304,12 +345,17 @@ pub(crate) fn with_rack(
     body: &[u8],
     rack: &str,
 ) -> Result<Bytes, String> {
-    let body = rewrite::rack(version, body, rack).map_err(|e| e.to_string())?;
-    let mut frame = BytesMut::with_capacity(4 + header.len() + body.len());
-    frame.put_i32((header.len() + body.len()) as i32);
+    let filled = fill_rack_id(version, body, rack).map_err(|e| e.to_string())?;
+    Ok(framed(header, filled.as_deref().unwrap_or(body)))
+}
+
+fn framed(header: &[u8], body: &[u8]) -> Bytes {
+    let length = header.len() + body.len();
+    let mut frame = BytesMut::with_capacity(PREFIX + length);
+    frame.put_i32(length as i32);
     frame.put_slice(header);
-    frame.put_slice(&body);
-    Ok(frame.freeze())
+    frame.put_slice(body);
+    frame.freeze()
 }
 
 fn note(denied: &mut Vec<Topic>, topic: Option<&Topic>) {
@@ -338,7 +384,11 @@ fn walker(
 
 /// The interest of a message, made once: no lock is held by two connections
 /// for longer than the first of them needs to make it.
-fn interest(api: ApiKey, version: i16, direction: Direction) -> Result<Arc<Interest>, UnknownMessage> {
+fn interest(
+    api: ApiKey,
+    version: i16,
+    direction: Direction,
+) -> Result<Arc<Interest>, UnknownMessage> {
     static KEPT: [[OnceLock<Arc<Interest>>; APIS * VERSIONS]; 2] =
         [const { [const { OnceLock::new() }; APIS * VERSIONS] }; 2];
     let layout = Schemas::get().layout(api, version, direction)?;
@@ -366,22 +416,14 @@ fn interest(api: ApiKey, version: i16, direction: Direction) -> Result<Arc<Inter
                 ("Responses.TopicId", TOPIC),
                 ("Responses.Partitions.Records", RECORDS),
             ],
-            (ApiKey::METADATA, Direction::Response) => &[
-                ("**.ErrorCode", ERROR),
-                ("Topics.Name", TOPIC),
-            ],
+            (ApiKey::METADATA, Direction::Response) => {
+                &[("**.ErrorCode", ERROR), ("Topics.Name", TOPIC)]
+            }
             (_, Direction::Response) => &[("**.ErrorCode", ERROR)],
             _ => &[],
         };
         let interest = Interest::new(layout, paths).unwrap_or_else(|_| Interest::none(layout));
-        let tail = matches!(
-            api,
-            ApiKey::PRODUCE | ApiKey::FETCH | ApiKey::SHARE_FETCH | ApiKey::SHARE_ACKNOWLEDGE
-        );
-        Arc::new(match direction {
-            Direction::Response if tail => interest.root_tags(TAIL),
-            _ => interest,
-        })
+        Arc::new(EndpointRewriter::watch(interest, ENDPOINTS))
     };
     let slot = usize::try_from(api.0)
         .ok()
@@ -390,7 +432,9 @@ fn interest(api: ApiKey, version: i16, direction: Direction) -> Result<Arc<Inter
     Ok(match slot {
         Some((api, version)) => {
             let direction = usize::from(matches!(direction, Direction::Response));
-            KEPT[direction][api * VERSIONS + version].get_or_init(make).clone()
+            KEPT[direction][api * VERSIONS + version]
+                .get_or_init(make)
+                .clone()
         }
         None => make(),
     })

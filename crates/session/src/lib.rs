@@ -25,7 +25,6 @@ mod body;
 mod observe;
 mod request;
 mod response;
-mod rewrite;
 pub mod sasl;
 mod session;
 mod step;

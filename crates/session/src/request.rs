@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use tubeway_protocol::ApiKey;
 use tubeway_protocol::frame::PREFIX;
 use tubeway_protocol::header::{HeaderError, RequestHeader};
-use tubeway_protocol::ApiKey;
 use tubeway_protocol::schema::UnknownMessage;
 
 use crate::body::{Produced, RequestBody, with_rack};
@@ -159,7 +159,10 @@ impl Requests {
         if passing.remaining == 0
             && let Some(done) = self.body.take()
         {
-            let ended = done.body.finish().map_err(|error| malformed(header, error))?;
+            let ended = done
+                .body
+                .finish()
+                .map_err(|error| malformed(header, error))?;
             if ended.wants_answer {
                 self.sent(shared, header, ended.produced);
             }
@@ -167,7 +170,10 @@ impl Requests {
         Ok(n)
     }
 
-    #[expect(clippy::unused_self, reason = "reads as what it is: this direction has sent a request")]
+    #[expect(
+        clippy::unused_self,
+        reason = "reads as what it is: this direction has sent a request"
+    )]
     fn sent(&self, shared: &mut Shared, header: Known, produced: Vec<Produced>) {
         shared.in_flight.push_back(InFlight {
             correlation_id: header.correlation_id,

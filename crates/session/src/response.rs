@@ -7,7 +7,7 @@ use tubeway_protocol::ApiKey;
 use tubeway_protocol::frame::PREFIX;
 use tubeway_protocol::header::ResponseHeader;
 
-use crate::body::{ResponseBody, rewrite_whole};
+use crate::body::{Pass, ResponseBody, rewrite_whole};
 use crate::observe::Observe;
 use crate::request::split_length;
 use crate::sasl;
@@ -54,9 +54,22 @@ impl Responses {
     ) -> Result<Step, Refusal> {
         let mut forward = 0;
         loop {
-            if self.body.is_some() {
-                let passed = self.pass(shared, &mut buffer[forward..], observe)?;
-                forward += passed;
+            if let Some(passing) = &mut self.body {
+                let (n, pass) = passing.pass(shared, &mut buffer[forward..])?;
+                if passing.remaining == 0
+                    && let Some(done) = self.body.take()
+                {
+                    done.finish(observe)?;
+                }
+                if let Pass::Instead(instead) = pass {
+                    let mut with = BytesMut::from(&buffer[..forward]);
+                    with.extend_from_slice(&instead);
+                    return Ok(Step::Replace {
+                        consumed: forward + n,
+                        with: with.freeze(),
+                    });
+                }
+                forward += n;
                 if self.body.is_some() {
                     break;
                 }
@@ -85,39 +98,35 @@ impl Responses {
             n => Step::Forward(n),
         })
     }
+}
 
-    /// Lets the body pass as far as it may; how many bytes that was.
-    fn pass(
-        &mut self,
-        shared: &Shared,
-        bytes: &mut [u8],
-        observe: &mut impl Observe,
-    ) -> Result<usize, Refusal> {
-        let Some(passing) = &mut self.body else {
-            return Ok(0);
-        };
-        let there = passing.remaining.min(bytes.len());
+// === impl Passing ===
+
+impl Passing {
+    /// Lets the body pass as far as it is there; how many bytes that was.
+    fn pass(&mut self, shared: &Shared, bytes: &mut [u8]) -> Result<(usize, Pass), Refusal> {
+        let n = self.remaining.min(bytes.len());
         let routes = match &shared.role {
             Role::Client { routes, .. } => Some(routes),
             Role::Node(_) => None,
         };
-        let passed = passing
+        let pass = self
             .body
-            .feed(&mut bytes[..there], routes)
-            .map_err(|error| malformed(&passing.request, error))?;
-        passing.remaining -= passed;
-        if passing.remaining == 0
-            && let Some(done) = self.body.take()
-        {
-            let api = done.request.api.name().unwrap_or("unknown API");
-            let InFlightKind::Client(produced) = &done.request.kind else {
-                return Ok(passed);
-            };
-            done.body
-                .finish(api, produced, observe)
-                .map_err(|error| malformed(&done.request, error))?;
-        }
-        Ok(passed)
+            .feed(&mut bytes[..n], routes)
+            .map_err(|error| malformed(&self.request, error))?;
+        self.remaining -= n;
+        Ok((n, pass))
+    }
+
+    fn finish(self, observe: &mut impl Observe) -> Result<(), Refusal> {
+        let api = self.request.api.name().unwrap_or("unknown API");
+        let produced: &[_] = match &self.request.kind {
+            InFlightKind::Client(produced) => produced,
+            _ => &[],
+        };
+        self.body
+            .finish(api, produced, observe)
+            .map_err(|error| malformed(&self.request, error))
     }
 }
 
@@ -176,7 +185,8 @@ fn begin(shared: &mut Shared, bytes: &[u8]) -> Result<Begin, Refusal> {
         return Ok(Begin::More);
     };
     let remaining = length as usize - header.length;
-    let body = ResponseBody::new(request.api, request.version, remaining as u32)
+    let rewrites = matches!(shared.role, Role::Client { .. });
+    let body = ResponseBody::new(request.api, request.version, remaining as u32, rewrites)
         .map_err(|error| malformed(&request, error))?;
     let passing = Passing {
         remaining,
@@ -211,14 +221,15 @@ fn whole(shared: &mut Shared, frame: &Bytes, observe: &mut impl Observe) -> Resu
     let Some(request) = shared.in_flight.pop_front() else {
         return Ok(Bytes::new());
     };
-    let body = || frame.get(PREFIX + 4..).unwrap_or_default();
+    let body = || frame.slice((PREFIX + 4).min(frame.len())..);
     match request.kind {
         InFlightKind::Handshake => {
-            sasl::read_handshake(body()).map_err(|e| Refusal::Login(e.to_string()))?;
+            sasl::read_handshake(&body()).map_err(|e| Refusal::Login(e.to_string()))?;
             Ok(Bytes::new())
         }
         InFlightKind::Authenticate => {
-            let life = sasl::read_authenticate(body()).map_err(|e| Refusal::Login(e.to_string()))?;
+            let life =
+                sasl::read_authenticate(&body()).map_err(|e| Refusal::Login(e.to_string()))?;
             shared.logged_in(Duration::from_millis(life));
             Ok(Bytes::new())
         }

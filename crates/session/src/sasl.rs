@@ -6,6 +6,7 @@
 //! that the broker's client sends, in any version up to v1 and v2.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use tubeway_protocol::exchange::{Authenticated, Handshaken, Login};
 
 /// API keys of the two requests.
 pub const HANDSHAKE: i16 = 17;
@@ -41,60 +42,61 @@ pub enum SaslError {
 pub fn oauth_login(token: &str, first: i32) -> Bytes {
     login(
         "OAUTHBEARER",
-        &[b"n,,\x01auth=Bearer ", token.as_bytes(), b"\x01\x01"].concat(),
+        [b"n,,\x01auth=Bearer ", token.as_bytes(), b"\x01\x01"].concat(),
         first,
     )
 }
 
 /// The two frames of a PLAIN login (RFC 4616).
 pub fn plain_login(user: &str, password: &str, first: i32) -> Bytes {
-    login("PLAIN", format!("\0{user}\0{password}").as_bytes(), first)
+    login("PLAIN", format!("\0{user}\0{password}").into_bytes(), first)
 }
 
-fn login(mechanism: &str, initial: &[u8], first: i32) -> Bytes {
+fn login(mechanism: &str, initial: Vec<u8>, first: i32) -> Bytes {
+    let login = Login {
+        client_id: Some("tubeway"),
+    };
     let mut out = BytesMut::new();
-    frame(&mut out, |out| {
-        request_header(out, HANDSHAKE, 1, first);
-        put_string(out, mechanism);
-    });
-    frame(&mut out, |out| {
-        request_header(out, AUTHENTICATE, 1, first.wrapping_add(1));
-        out.put_i32(initial.len() as i32);
-        out.put_slice(initial);
-    });
+    let frames = [
+        login.handshake(first, mechanism),
+        login.authenticate(first.wrapping_add(1), initial.into()),
+    ];
+    // Both are fixed messages of known versions, so they always encode.
+    for frame in frames.into_iter().flatten() {
+        out.put_i32(frame.len() as i32);
+        out.put_slice(&frame);
+    }
     out.freeze()
 }
 
 /// Reads the body (after the correlation id) of a SaslHandshake v1 response.
-pub fn read_handshake(body: &[u8]) -> Result<(), SaslError> {
-    let mut reader = Reader::new(body, "SaslHandshake response");
-    match reader.i16()? {
-        0 => Ok(()),
-        code => Err(SaslError::Refused {
-            code,
-            message: String::new(),
-        }),
-    }
+pub fn read_handshake(body: &Bytes) -> Result<(), SaslError> {
+    let answer = Handshaken::read(body).map_err(|_| SaslError::Length("SaslHandshake response"))?;
+    refused(answer.error_code, String::new())
 }
 
 /// Reads the body of a SaslAuthenticate v1 response: how long the login lasts,
 /// in milliseconds, 0 for as long as the connection.
-pub fn read_authenticate(body: &[u8]) -> Result<u64, SaslError> {
-    let mut reader = Reader::new(body, "SaslAuthenticate response");
-    let code = reader.i16()?;
-    let message = reader.nullable_string()?.unwrap_or_default().to_owned();
-    let bytes = reader.bytes()?;
-    let lifetime = reader.i64()?;
-    if code != 0 {
-        return Err(SaslError::Refused { code, message });
-    }
+pub fn read_authenticate(body: &Bytes) -> Result<u64, SaslError> {
+    let answer =
+        Authenticated::read(body).map_err(|_| SaslError::Length("SaslAuthenticate response"))?;
+    refused(answer.error_code, answer.error_message.unwrap_or_default())?;
     // RFC 7628: an OAUTHBEARER server that refuses answers with a JSON text
     // and no error, and waits for the client to end the exchange.
-    if !bytes.is_empty() {
-        let message = String::from_utf8_lossy(bytes).into_owned();
-        return Err(SaslError::Refused { code, message });
+    if !answer.token.is_empty() {
+        return Err(SaslError::Refused {
+            code: 0,
+            message: String::from_utf8_lossy(&answer.token).into_owned(),
+        });
     }
-    Ok(u64::try_from(lifetime).unwrap_or(0))
+    Ok(u64::try_from(answer.session_lifetime_ms).unwrap_or(0))
+}
+
+fn refused(code: i16, message: String) -> Result<(), SaslError> {
+    match code {
+        0 => Ok(()),
+        code => Err(SaslError::Refused { code, message }),
+    }
 }
 
 /// One request of a broker's client on its way out, before it is logged in.
@@ -205,13 +207,6 @@ fn frame(out: &mut BytesMut, body: impl FnOnce(&mut BytesMut)) {
     out[at..at + 4].copy_from_slice(&length.to_be_bytes());
 }
 
-fn request_header(out: &mut BytesMut, key: i16, version: i16, correlation_id: i32) {
-    out.put_i16(key);
-    out.put_i16(version);
-    out.put_i32(correlation_id);
-    put_string(out, "tubeway");
-}
-
 fn put_string(out: &mut BytesMut, text: &str) {
     out.put_i16(text.len() as i16);
     out.put_slice(text.as_bytes());
@@ -250,10 +245,6 @@ impl<'a> Reader<'a> {
 
     fn i32(&mut self) -> Result<i32, SaslError> {
         self.array().map(i32::from_be_bytes)
-    }
-
-    fn i64(&mut self) -> Result<i64, SaslError> {
-        self.array().map(i64::from_be_bytes)
     }
 
     fn nullable_string(&mut self) -> Result<Option<&'a str>, SaslError> {
@@ -351,7 +342,7 @@ mod tests {
             assert_eq!(frames(&answer)[0][..4], 7_i32.to_be_bytes());
         }
         let refused = authenticated(1, 7, false);
-        let error = read_authenticate(&refused[8..]).unwrap_err();
+        let error = read_authenticate(&refused.slice(8..)).unwrap_err();
         assert!(matches!(
             error,
             SaslError::Refused {
@@ -359,7 +350,10 @@ mod tests {
                 ..
             }
         ));
-        assert_eq!(read_authenticate(&authenticated(1, 7, true)[8..]), Ok(0));
+        assert_eq!(
+            read_authenticate(&authenticated(1, 7, true).slice(8..)),
+            Ok(0)
+        );
     }
 
     #[test]
@@ -369,7 +363,7 @@ mod tests {
         body.extend((json.len() as i32).to_be_bytes());
         body.extend(json);
         body.extend(0_i64.to_be_bytes());
-        let error = read_authenticate(&body).unwrap_err();
+        let error = read_authenticate(&body.into()).unwrap_err();
         assert!(error.to_string().contains("invalid_token"), "{error}");
     }
 

@@ -49,7 +49,10 @@ pub(crate) enum Role {
     /// In front of a broker, where logins are.
     Node(Logins),
     /// Beside a client, where addresses are rewritten.
-    Client { routes: Routes, rack: Option<String> },
+    Client {
+        routes: Routes,
+        rack: Option<String>,
+    },
 }
 
 /// The login of a node's session.
@@ -187,8 +190,8 @@ impl Shared {
     /// The broker has taken a login for `life`; zero is for ever.
     pub(crate) fn logged_in(&mut self, life: Duration) {
         if let Role::Node(logins) = &mut self.role {
-            logins.due = (!life.is_zero())
-                .then(|| logins.begun + life.mul_f64(RENEW_AT).max(LOGIN_PAUSE));
+            logins.due =
+                (!life.is_zero()).then(|| logins.begun + life.mul_f64(RENEW_AT).max(LOGIN_PAUSE));
         }
     }
 
