@@ -84,11 +84,11 @@ impl Token {
 
     async fn renew(&self) -> Result<()> {
         let request = TokenRequest {
-            spec: TokenRequestSpec {
-                audiences: vec![AUDIENCE.to_owned()],
+            spec: Some(TokenRequestSpec {
+                audiences: Some(vec![AUDIENCE.to_owned()]),
                 expiration_seconds: Some(TOKEN_LIFE),
-                bound_object_ref: None,
-            },
+                ..TokenRequestSpec::default()
+            }),
             ..TokenRequest::default()
         };
         let answer = self
@@ -101,7 +101,10 @@ impl Token {
                     self.account
                 )
             })?;
-        let token = answer.status.context("the API gave no token")?.token;
+        let token = answer
+            .status
+            .and_then(|status| status.token)
+            .context("the API gave no token")?;
         let temporary = self.file.with_extension("new");
         std::fs::write(&temporary, token)?;
         std::fs::rename(temporary, &self.file)?;

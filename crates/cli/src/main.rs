@@ -56,6 +56,7 @@ async fn main() -> std::process::ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
+    tubeway_telemetry::init_logging("warn")?;
     let state = State::new(cli.state_dir)?;
     match cli.command {
         Command::Up(options) => up::run(state, options).await,

@@ -17,7 +17,7 @@ enum Cli {
 
 fn main() -> anyhow::Result<()> {
     let Cli::Run = clap::Parser::parse();
-    tubeway_telemetry::init_logging()?;
+    tubeway_telemetry::init_logging("info")?;
     let env = |name: &str| std::env::var(name).ok();
     let settings = Settings::read(env)?;
     wait_for_sidecar(&settings.run_dir)?;

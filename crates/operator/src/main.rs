@@ -7,7 +7,7 @@ use tubeway_operator::config::Config;
 #[tokio::main]
 async fn main() -> Result<()> {
     let config = Config::parse();
-    tubeway_telemetry::init_logging()?;
+    tubeway_telemetry::init_logging("info")?;
     let shutdown = tubeway_telemetry::on_signal()?;
     let client = kube::Client::try_default()
         .await

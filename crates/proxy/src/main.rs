@@ -35,7 +35,7 @@ enum Cli {
 #[tokio::main]
 async fn main() -> Result<()> {
     let cli = Cli::parse();
-    tubeway_telemetry::init_logging()?;
+    tubeway_telemetry::init_logging("info")?;
     let env = |name: &str| std::env::var(name).ok();
     if let Cli::Probe { question } = cli {
         return probe::ask(admin_address(&env)?, question).await;

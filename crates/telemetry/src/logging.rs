@@ -27,11 +27,11 @@ impl std::fmt::Display for LogError {
 impl std::error::Error for LogError {}
 
 /// Sends logs to standard error: readable lines, or JSON where
-/// `TUBEWAY_LOG_FORMAT=json`; filtered by `TUBEWAY_LOG` (default `info`).
-pub fn init_logging() -> Result<(), LogError> {
+/// `TUBEWAY_LOG_FORMAT=json`; filtered by `TUBEWAY_LOG`, else by `default`.
+pub fn init_logging(default: &str) -> Result<(), LogError> {
     let filter = match std::env::var("TUBEWAY_LOG") {
         Ok(text) => EnvFilter::try_new(text).map_err(|e| LogError(e.to_string()))?,
-        Err(_) => EnvFilter::new("info"),
+        Err(_) => EnvFilter::new(default),
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

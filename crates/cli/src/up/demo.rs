@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::GroupVersionKind;
 use kube::api::ApiResource;
-use kube::{Client, ResourceExt as _, discovery};
+use kube::{Api, Client, ResourceExt as _, discovery};
 use serde_json::Value;
-use tubeway_config::ClusterRef;
+use tubeway_config::{ClusterRef, ports};
+use tubeway_operator::build::sidecar::Mesh;
+use tubeway_operator::config::Config;
 use tubeway_operator::inject::{self, InjectConfig};
 use tubeway_telemetry::Shutdown;
 
@@ -79,7 +82,7 @@ pub async fn wait_for_cluster(client: &Client, progress: &Progress, shutdown: &S
 pub async fn clients(client: &Client) -> Result<()> {
     for document in apply::documents(include_str!("../../manifests/clients.yaml"))? {
         let mut pod: Pod = serde_json::from_value(document)?;
-        inject::client_sidecar(&mut pod, &inject_config());
+        inject::client_sidecar(&mut pod, &inject_config(client).await?)?;
         let mut value = serde_json::to_value(&pod)?;
         value["apiVersion"] = "v1".into();
         value["kind"] = "Pod".into();
@@ -96,12 +99,25 @@ pub async fn wait_for_clients(client: &Client, progress: &Progress, shutdown: &S
     Ok(())
 }
 
-fn inject_config() -> InjectConfig {
-    let cluster = ClusterRef {
-        namespace: "kafka".to_owned(),
-        name: "demo".to_owned(),
-    };
-    InjectConfig::new(cluster)
+/// The cluster of the demonstration, reached through the operator's pod.
+async fn inject_config(client: &Client) -> Result<InjectConfig> {
+    let operator: Api<Pod> = Api::namespaced(client.clone(), "tubeway-system");
+    let operator = operator.get("tubeway-operator").await?;
+    let address = operator
+        .status
+        .and_then(|status| status.pod_ip)
+        .context("the operator's pod has no address")?;
+    let config = Config::parse_from([
+        "tubeway-operator".to_owned(),
+        format!("--advertise={address}:{}", ports::CONTROL_PLANE),
+    ]);
+    Ok(InjectConfig {
+        cluster: ClusterRef {
+            namespace: "kafka".to_owned(),
+            name: "demo".to_owned(),
+        },
+        mesh: Mesh::of(&config),
+    })
 }
 
 async fn wait_for_pod(

@@ -1,7 +1,7 @@
 //! `tubeway up --detach`: the same `up`, as a process of its own.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Seek as _};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;

@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _, discovery};
-use tubeway_localkube::agent::{Agent, AgentConfig, AgentHandle, ImageTable, LocalImage};
-use tubeway_localkube::{Server, ServerConfig};
+use tubeway_localkube::agent::{
+    AddressRange, Agent, AgentConfig, AgentHandle, ApiAccess, BackoffRule, ImageTable, LocalImage,
+};
 
 use crate::progress::Progress;
 use crate::state::State;
@@ -22,9 +23,12 @@ use crate::up::stop_order;
 const GRACE: Duration = Duration::from_secs(20);
 const NODE_NAME: &str = "localhost";
 
+/// How long what a killed `up` left behind has to stop.
+const LEFTOVER_GRACE: Duration = Duration::from_secs(10);
+
 /// What serves and runs everything.
 pub struct Machine {
-    server: Server,
+    api: ApiAccess,
     agent: AgentHandle,
     client: Client,
 }
@@ -34,34 +38,30 @@ pub struct Machine {
 impl Machine {
     /// Starts both; what ran before on this state folder runs again.
     pub async fn start(state: &State, listen: SocketAddr, found: &Found) -> Result<Self> {
-        let server = Server::start(ServerConfig::new(state.kube(), listen))
-            .await
-            .with_context(|| {
-                format!("cannot serve the Kubernetes API on {listen}; --api-port chooses another port")
-            })?;
-        write_kubeconfig(state, &server.admin_kubeconfig())?;
         let client = status::client(state).await?;
+        let kc = kube::config::Kubeconfig::read_from(state.kubeconfig())?;
+        let cluster = kc.clusters[0].cluster.clone().context("no cluster")?;
+        let ca = std::fs::read_to_string(cluster.certificate_authority.context("ca")?)?;
+        let api = ApiAccess { url: cluster.server.context("server")?, ca_pem: ca };
+        let _ = listen;
         let agent = Agent::start(AgentConfig {
             client: client.clone(),
             node_name: NODE_NAME.to_owned(),
             state_dir: state.node(),
             images: images(found),
-            api_url: server.url(),
-            api_ca_pem: server.ca_pem(),
+            api: api.clone(),
+            addresses: AddressRange::default(),
+            backoff: BackoffRule::default(),
+            leftover_grace: LEFTOVER_GRACE,
         })
         .await
         .context("cannot start the node agent")?;
-        server.set_log_source(agent.log_source());
-        Ok(Self {
-            server,
-            agent,
-            client,
-        })
+        Ok(Self { api, agent, client })
     }
 
     /// URL of the Kubernetes API.
     pub fn url(&self) -> String {
-        self.server.url()
+        self.api.url.clone()
     }
 
     /// A client of it, as its administrator.
@@ -77,10 +77,9 @@ impl Machine {
         let active = active_controllers(&self.client).await.unwrap_or_default();
         for pod in stop_order::order(&pods, &active) {
             progress.waits_for(&format!("{}/{}", pod.0, pod.1));
-            self.agent.stop_pods(vec![pod], GRACE).await?;
+            self.agent.stop_pods(vec![pod], GRACE).await;
         }
-        self.agent.shutdown().await?;
-        self.server.shutdown().await;
+        self.agent.shutdown().await;
         Ok(())
     }
 }
@@ -107,7 +106,7 @@ fn images(found: &Found) -> ImageTable {
         ..LocalImage::default()
     };
     let mut kafka = ours();
-    kafka.paths = vec![("/opt/kafka/libs".into(), found.kafka_libs.clone())];
+    kafka.paths = vec![("/opt/kafka/libs".to_owned(), found.kafka_libs.clone())];
     kafka.bin_dirs.extend(found.java.parent().map(Into::into));
     ImageTable::new()
         .with("tubeway.dev/operator", ours())

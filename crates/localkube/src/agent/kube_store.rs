@@ -85,12 +85,18 @@ impl PodStore for KubeStore {
     }
 
     async fn bind(&self, pod: &PodId, node: &str) -> Result<(), StoreError> {
-        let patch = json!({"metadata": {"uid": pod.uid}, "spec": {"nodeName": node}});
-        let patched = self
+        // A pod's node is no field that may be patched: a scheduler binds.
+        let binding = json!({
+            "apiVersion": "v1", "kind": "Binding",
+            "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        });
+
+        let bound: Result<serde_json::Value, _> = self
             .pods_of(pod)
-            .patch(&pod.name, &PatchParams::default(), &Patch::Merge(patch))
+            .create_subresource("binding", &pod.name, &PostParams::default(), &binding)
             .await;
-        patched
+        bound
             .map(drop)
             .map_err(|error| failed(&format!("bind pod {pod}"), error))
     }

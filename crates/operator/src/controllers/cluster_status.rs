@@ -1,5 +1,7 @@
 //! What a look found, as status of the cluster and its pools.
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
@@ -11,6 +13,9 @@ use tubeway_config::ClusterRef;
 use crate::context::Context;
 use crate::controllers::cluster::{Found, ReconcileError, is_ready};
 use crate::validate::{Problem, ValidatedCluster};
+
+/// How long the quorum may take to describe itself.
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// How a look ended.
 pub(crate) enum Outcome {
@@ -80,7 +85,10 @@ pub(crate) async fn report(
     }
     if let Outcome::Reached { cluster: valid, cluster_id, .. } = outcome {
         fill(&mut status, valid, cluster_id.as_ref(), found);
-        status.quorum = quorum(context, valid, status.quorum.take()).await;
+        // A broker that starts would keep everything else waiting for its answer.
+        if status.nodes.iter().any(|node| node.ready) {
+            status.quorum = quorum(context, valid, status.quorum.take()).await;
+        }
         settled &= status.quorum.is_some();
         pools(context, valid, found).await?;
     }
@@ -128,13 +136,14 @@ async fn quorum(context: &Context, cluster: &ValidatedCluster, last: Option<Quor
     let Some(entry) = context.admins.get(&reference) else {
         return last;
     };
-    match entry.admin.describe_quorum().await {
-        Ok(quorum) => Some(QuorumStatus {
+    match tokio::time::timeout(ANSWER, entry.admin.describe_quorum()).await {
+        Err(_) => last,
+        Ok(Ok(quorum)) => Some(QuorumStatus {
             leader: u32::try_from(quorum.leader).unwrap_or_default(),
             epoch: u32::try_from(quorum.leader_epoch).unwrap_or_default(),
             voters: quorum.voters.iter().filter_map(|v| u32::try_from(v.id).ok()).collect(),
         }),
-        Err(error) => {
+        Ok(Err(error)) => {
             tracing::debug!(%error, cluster = %reference, "quorum not described");
             last
         }
