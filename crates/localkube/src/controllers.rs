@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::api::{Api, now};
 use crate::objects::ending;
+use crate::pure::selector::LabelSelector;
 use crate::store::{Change, ChangeKind, Key};
 
 /// How often events are looked through, and how long they are kept.
@@ -116,32 +117,9 @@ fn expire_events(api: &Api) {
     }
 }
 
-/// Whether a label selector (`matchLabels`, `matchExpressions`) selects a pod.
+/// Whether a `LabelSelector` object selects a pod; one that cannot be read selects none.
 pub(crate) fn selects(selector: &Value, pod: &Value) -> bool {
-    let labels = &pod["metadata"]["labels"];
-    let exact = selector["matchLabels"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .all(|(key, value)| labels[key] == *value);
-    exact
-        && selector["matchExpressions"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .all(|expression| {
-                let own = &labels[expression["key"].as_str().unwrap_or_default()];
-                let among = expression["values"]
-                    .as_array()
-                    .is_some_and(|values| values.contains(own));
-                match expression["operator"].as_str() {
-                    Some("In") => among,
-                    Some("NotIn") => !among,
-                    Some("Exists") => !own.is_null(),
-                    Some("DoesNotExist") => own.is_null(),
-                    _ => false,
-                }
-            })
+    LabelSelector::from_object(selector).is_some_and(|selector| selector.matches(pod))
 }
 
 /// Whether a pod is ready.

@@ -74,7 +74,7 @@ pub(crate) fn start(resource: &Resource, value: &mut Value) {
 /// What is wrong with an object, `old` being what it replaces.
 pub(crate) fn validate(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     if resource.crd.is_some() {
-        let mut errors = resource.schema.validate(new);
+        let mut errors = resource.schema.validate_update(new, old);
         // Rules may assume that the types are right.
         if errors.is_empty() {
             errors = resource.schema.validate_cel(new, old);

@@ -44,7 +44,7 @@ impl Api {
         };
         let change = body::parse(&bytes, media_type)?;
         let written = self.change(call, &self.key(call), Tracking::Update, |old| {
-            patch(old, &change).map_err(|error| refusal(call, &error))
+            patch(old, &change).map_err(|error| refusal(&error))
         })?;
         self.written(call, written).await
     }
@@ -75,7 +75,7 @@ impl Api {
         let merge = |live: Option<&Value>| {
             let (subresource, schema) = (&call.target.subresource, &call.resource.schema);
             server_side_apply(live, &applied, manager, force, subresource, &now(), schema)
-                .map_err(|error| apply_refusal(call, &error))
+                .map_err(|error| apply_refusal(&error))
         };
         loop {
             if self.store.get(&key).is_none() {
@@ -139,60 +139,38 @@ fn required(message: &str) -> Status {
     Status::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
 }
 
-fn refusal(call: &Call, error: &PatchError) -> Status {
-    let message = error.to_string();
-    let name = &call.target.name;
-    let mut status = Status::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "Invalid",
-        format!("the server rejected our request due to an error in our request: {message}"),
-    );
-    status.details =
-        json!({"name": name, "kind": call.resource.kind, "causes": [{"message": message}]});
-    status
-}
-
-fn apply_refusal(call: &Call, error: &ApplyError) -> Status {
-    let ApplyError::Conflict(conflicts) = error else {
-        return Status::bad_request(error.to_string());
-    };
-    let causes: Vec<Value> = conflicts
-        .iter()
-        .map(|conflict| {
-            let message = format!("conflict with \"{}\"", conflict.manager);
-            json!({"reason": "FieldManagerConflict", "message": message, "field": conflict.field})
-        })
-        .collect();
-    let count = causes.len();
-    let noun = if count == 1 { "conflict" } else { "conflicts" };
-    let mut status = Status::new(
-        StatusCode::CONFLICT,
-        "Conflict",
-        format!("Apply failed with {count} {noun}: {}", listing(conflicts)),
-    );
-    status.details = json!({"causes": causes});
-    tracing::debug!(kind = %call.resource.kind, name = call.target.name, count, "apply met other managers");
-    status
-}
-
-/// Conflicts by manager: one on a line, several as a list.
-fn listing(conflicts: &[crate::pure::apply::Conflict]) -> String {
-    let mut by_manager: Vec<(&str, Vec<&str>)> = Vec::new();
-    for conflict in conflicts {
-        match by_manager
-            .iter_mut()
-            .find(|(manager, _)| *manager == conflict.manager)
-        {
-            Some((_, fields)) => fields.push(&conflict.field),
-            None => by_manager.push((&conflict.manager, vec![&conflict.field])),
+fn refusal(error: &PatchError) -> Status {
+    match error {
+        PatchError::Malformed(_) | PatchError::NoMergeKey { .. } => {
+            Status::bad_request(error.to_string())
+        }
+        PatchError::TestFailed { .. } | PatchError::NotApplicable(_) => {
+            tracing::debug!(%error, "a patch does not apply");
+            let message = "the server rejected our request due to an error in our request";
+            let mut status = Status::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
+            status.details = json!({});
+            status
         }
     }
-    let text: Vec<String> = by_manager
-        .iter()
-        .map(|(manager, fields)| match &fields[..] {
-            [one] => format!("conflict with \"{manager}\": {one}"),
-            many => format!("conflicts with \"{manager}\":\n- {}", many.join("\n- ")),
-        })
-        .collect();
-    text.join("\n")
+}
+
+fn apply_refusal(error: &ApplyError) -> Status {
+    let message = error.to_string();
+    match error {
+        ApplyError::Conflict(conflicts) => {
+            let causes: Vec<Value> = conflicts
+                .iter()
+                .map(|conflict| {
+                    let message = format!("conflict with {}", conflict.manager);
+                    json!({"reason": "FieldManagerConflict", "message": message, "field": conflict.field})
+                })
+                .collect();
+            let mut status = Status::new(StatusCode::CONFLICT, "Conflict", message);
+            status.details = json!({"causes": causes});
+            status
+        }
+        ApplyError::Invalid { .. } => Status::new(StatusCode::INTERNAL_SERVER_ERROR, "", message),
+        ApplyError::StoredOwnership(_) => Status::internal(message),
+        ApplyError::NotAnObject | ApplyError::ManagedFieldsGiven => Status::bad_request(message),
+    }
 }

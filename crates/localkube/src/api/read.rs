@@ -45,12 +45,14 @@ impl Selection {
         let labels = labels.map_err(|error| {
             Status::bad_request(format!("unable to parse requirement: {error}"))
         })?;
-        let fields = query.get("fieldSelector");
-        if let Some(text) = fields {
-            check_fields(resource, text)?;
-        }
-        let fields = fields.map(FieldSelector::parse).transpose();
+        let fields = query
+            .get("fieldSelector")
+            .map(FieldSelector::parse)
+            .transpose();
         let fields = fields.map_err(|error| Status::bad_request(error.to_string()))?;
+        if let Some(fields) = &fields {
+            check_fields(resource, fields)?;
+        }
         let name = (!name.is_empty()).then(|| name.to_owned());
         Ok(Self {
             labels,
@@ -314,7 +316,7 @@ fn place(object: &Stored) -> (String, String) {
 }
 
 /// Refuses selectors on fields that cannot be selected by.
-fn check_fields(resource: &Resource, text: &str) -> Reply<()> {
+fn check_fields(resource: &Resource, selector: &FieldSelector) -> Reply<()> {
     let known: &[&str] = match (&*resource.group, &*resource.plural) {
         ("", "pods") => &[
             "spec.nodeName",
@@ -358,9 +360,8 @@ fn check_fields(resource: &Resource, text: &str) -> Reply<()> {
         ("", "services") => &["spec.clusterIP", "spec.type"],
         _ => &[],
     };
-    for term in text.split(',').filter(|term| !term.is_empty()) {
-        let field = term.split(['=', '!']).next().unwrap_or_default().trim();
-        if !matches!(field, "metadata.name" | "metadata.namespace") && !known.contains(&field) {
+    for field in selector.fields() {
+        if !matches!(&*field, "metadata.name" | "metadata.namespace") && !known.contains(&&*field) {
             return Err(Status::bad_request(format!(
                 "field label not supported: {field}"
             )));
@@ -392,8 +393,9 @@ mod tests {
             .iter()
             .find(|r| r.is_core("pods"))
             .unwrap();
-        assert!(check_fields(pods, "spec.nodeName=a,metadata.name!=b").is_ok());
-        let status = check_fields(pods, "spec.color=red").unwrap_err();
+        let check = |text| check_fields(pods, &FieldSelector::parse(text).unwrap());
+        assert!(check("spec.nodeName=a,metadata.name!=b").is_ok());
+        let status = check("spec.color=red").unwrap_err();
         assert_eq!(status.message, "field label not supported: spec.color");
     }
 }

@@ -129,7 +129,6 @@ impl Api {
         let generated = name_and_stamp(call, &mut value);
         strategy::default(resource, &mut value);
         if tracking == Tracking::Update {
-            forget_managers(&mut value);
             track_update(
                 None,
                 &mut value,
@@ -253,9 +252,8 @@ impl Api {
         tracking: Tracking,
     ) -> Reply<Vec<String>> {
         let resource = &call.resource;
-        let reset = resets_managers(new);
         let warnings = check_fields(call, new)?;
-        keep_metadata(old, new, tracking == Tracking::Update && !reset);
+        keep_metadata(old, new);
         confine(resource, &call.target.subresource, old, new);
         strategy::default(resource, new);
         if tracking == Tracking::Update {
@@ -576,22 +574,6 @@ fn suffix() -> String {
         .collect()
 }
 
-/// Managers that a client claims for a new object are not believed.
-fn forget_managers(value: &mut Value) {
-    if let Some(metadata) = value["metadata"].as_object_mut() {
-        metadata.remove("managedFields");
-    }
-}
-
-/// Whether a client wants all managers forgotten: it sends a list with nothing in it.
-fn resets_managers(value: &Value) -> bool {
-    let list = value["metadata"]["managedFields"].as_array();
-    list.is_some_and(|list| {
-        list.iter()
-            .all(|entry| entry.as_object().is_none_or(serde_json::Map::is_empty))
-    })
-}
-
 fn check_versions(resource: &Resource, old: &Value, new: &Value) -> Reply<()> {
     let name = old["metadata"]["name"].as_str().unwrap_or_default();
     let stated = |field: &str| {
@@ -614,7 +596,7 @@ fn check_versions(resource: &Resource, old: &Value, new: &Value) -> Reply<()> {
 }
 
 /// Puts back what only the server may change.
-fn keep_metadata(old: &Value, new: &mut Value, managers: bool) {
+fn keep_metadata(old: &Value, new: &mut Value) {
     const OWN: &[&str] = &[
         "name",
         "namespace",
@@ -634,14 +616,10 @@ fn keep_metadata(old: &Value, new: &mut Value, managers: bool) {
         new["metadata"] = old["metadata"].clone();
         return;
     };
-    let own = OWN
-        .iter()
-        .copied()
-        .chain(managers.then_some("managedFields"));
-    for field in own {
+    for field in OWN {
         match old["metadata"].get(field) {
-            Some(value) => fields.insert(field.into(), value.clone()),
-            None => fields.remove(field),
+            Some(value) => fields.insert((*field).into(), value.clone()),
+            None => fields.remove(*field),
         };
     }
     fields.retain(|_, value| !value.is_null());

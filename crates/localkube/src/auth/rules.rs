@@ -60,7 +60,20 @@ impl Snapshot {
 
     /// Everything that a user may do in a namespace: rules on resources and on paths.
     pub(crate) fn rules_for(&self, user: &User, namespace: &str) -> (Vec<Value>, Vec<Value>) {
-        rbac::rules_for(&self.objects(), &user.name, &user.groups, namespace)
+        let (resources, paths) =
+            rbac::rules_for(&self.objects(), &user.name, &user.groups, namespace);
+        let resource = |rule: rbac::ResourceRule| {
+            let mut value = json!({"verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources});
+            if !rule.resource_names.is_empty() {
+                value["resourceNames"] = json!(rule.resource_names);
+            }
+            value
+        };
+        let path = |rule: rbac::NonResourceRule| json!({"verbs": rule.verbs, "nonResourceURLs": rule.paths});
+        (
+            resources.into_iter().map(resource).collect(),
+            paths.into_iter().map(path).collect(),
+        )
     }
 
     /// Refuses to let a user hand out, by the role or binding `value`, more than they have.
