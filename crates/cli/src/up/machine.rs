@@ -1,6 +1,7 @@
 //! The Kubernetes API and the node agent, in this process.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -11,6 +12,7 @@ use kube::{Api, Client, ResourceExt as _, discovery};
 use tubeway_localkube::agent::{
     AddressRange, Agent, AgentConfig, AgentHandle, ApiAccess, BackoffRule, ImageTable, LocalImage,
 };
+use tubeway_localkube::{Config, Server};
 
 use crate::progress::Progress;
 use crate::state::State;
@@ -28,7 +30,7 @@ const LEFTOVER_GRACE: Duration = Duration::from_secs(10);
 
 /// What serves and runs everything.
 pub struct Machine {
-    api: ApiAccess,
+    server: Server,
     agent: AgentHandle,
     client: Client,
 }
@@ -38,30 +40,38 @@ pub struct Machine {
 impl Machine {
     /// Starts both; what ran before on this state folder runs again.
     pub async fn start(state: &State, listen: SocketAddr, found: &Found) -> Result<Self> {
+        let server = Server::start(Config::new(state.kube(), listen))
+            .await
+            .context("cannot serve the Kubernetes API; --api-port chooses another port")?;
+        write_kubeconfig(state, &server.admin_kubeconfig()?)?;
         let client = status::client(state).await?;
-        let kc = kube::config::Kubeconfig::read_from(state.kubeconfig())?;
-        let cluster = kc.clusters[0].cluster.clone().context("no cluster")?;
-        let ca = std::fs::read_to_string(cluster.certificate_authority.context("ca")?)?;
-        let api = ApiAccess { url: cluster.server.context("server")?, ca_pem: ca };
-        let _ = listen;
+        let api = ApiAccess {
+            url: server.url(),
+            ca_pem: server.ca_pem().to_owned(),
+        };
         let agent = Agent::start(AgentConfig {
             client: client.clone(),
             node_name: NODE_NAME.to_owned(),
             state_dir: state.node(),
             images: images(found),
-            api: api.clone(),
+            api,
             addresses: AddressRange::default(),
             backoff: BackoffRule::default(),
             leftover_grace: LEFTOVER_GRACE,
         })
         .await
         .context("cannot start the node agent")?;
-        Ok(Self { api, agent, client })
+        server.set_log_source(Arc::new(agent.logs()));
+        Ok(Self {
+            server,
+            agent,
+            client,
+        })
     }
 
     /// URL of the Kubernetes API.
     pub fn url(&self) -> String {
-        self.api.url.clone()
+        self.server.url()
     }
 
     /// A client of it, as its administrator.
@@ -80,6 +90,7 @@ impl Machine {
             self.agent.stop_pods(vec![pod], GRACE).await;
         }
         self.agent.shutdown().await;
+        self.server.shutdown().await;
         Ok(())
     }
 }

@@ -95,12 +95,9 @@ pub(crate) async fn variables(
             }
             None => expand(var.value.as_deref().unwrap_or_default(), &variables),
         };
+        // What is forced is so before later variables refer to it.
+        let value = given.forced.get(&var.name).cloned().unwrap_or(value);
         variables.insert(var.name.clone(), value);
-    }
-    for (name, value) in &given.forced {
-        if variables.contains_key(name) {
-            variables.insert(name.clone(), value.clone());
-        }
     }
     Ok(variables)
 }

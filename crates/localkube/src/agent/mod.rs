@@ -36,6 +36,7 @@ mod expand;
 mod files;
 mod images;
 mod kube_store;
+mod log_source;
 pub mod logs;
 mod manager;
 mod mounts;
