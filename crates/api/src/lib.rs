@@ -34,9 +34,5 @@ pub const VERSION: &str = "v1alpha1";
 
 /// The definitions of all kinds, in the order in which they are installed.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![
-        KafkaCluster::crd(),
-        KafkaNodePool::crd(),
-        KafkaTopic::crd(),
-    ]
+    vec![KafkaCluster::crd(), KafkaNodePool::crd(), KafkaTopic::crd()]
 }

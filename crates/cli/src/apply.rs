@@ -23,10 +23,17 @@ pub async fn all(client: &Client, documents: Vec<Value>) -> Result<()> {
 }
 
 async fn one(client: &Client, document: Value) -> Result<()> {
-    let object: DynamicObject =
-        serde_json::from_value(document).context("a manifest lacks apiVersion, kind or metadata")?;
-    let types = object.types.clone().context("a manifest lacks apiVersion or kind")?;
-    let name = object.metadata.name.clone().context("a manifest lacks metadata.name")?;
+    let object: DynamicObject = serde_json::from_value(document)
+        .context("a manifest lacks apiVersion, kind or metadata")?;
+    let types = object
+        .types
+        .clone()
+        .context("a manifest lacks apiVersion or kind")?;
+    let name = object
+        .metadata
+        .name
+        .clone()
+        .context("a manifest lacks metadata.name")?;
     let what = format!("{} {name}", types.kind);
     let gvk = GroupVersionKind::try_from(&types)?;
     let (resource, _) = discovery::pinned_kind(client, &gvk)
@@ -36,9 +43,13 @@ async fn one(client: &Client, document: Value) -> Result<()> {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object))
-        .await
-        .with_context(|| format!("cannot apply {what}"))?;
+    api.patch(
+        &name,
+        &PatchParams::apply(MANAGER).force(),
+        &Patch::Apply(&object),
+    )
+    .await
+    .with_context(|| format!("cannot apply {what}"))?;
     Ok(())
 }
 

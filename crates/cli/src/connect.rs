@@ -37,7 +37,10 @@ pub struct Options {
 /// Runs the sidecar until Ctrl-C.
 pub async fn run(state: &State, options: &Options) -> Result<()> {
     if state.running()?.is_none() {
-        bail!("nothing runs on {}; start it with `tubeway up`", state.root().display());
+        bail!(
+            "nothing runs on {}; start it with `tubeway up`",
+            state.root().display()
+        );
     }
     let (namespace, account) = &options.account;
     let client = status::client(state).await?;
@@ -144,7 +147,10 @@ async fn sidecar(client: &Client, options: &Options, dir: &Path) -> Result<tokio
         .env("TUBEWAY_CLUSTER", options.cluster.to_string())
         .env("TUBEWAY_TRUST_DOMAIN", "cluster.local")
         .env("TUBEWAY_CONTROL_PLANE", format!("{address}:15012"))
-        .env("TUBEWAY_CONTROL_PLANE_NAME", "tubeway-operator.tubeway-system.svc")
+        .env(
+            "TUBEWAY_CONTROL_PLANE_NAME",
+            "tubeway-operator.tubeway-system.svc",
+        )
         .env(
             "TUBEWAY_CONTROL_PLANE_ID",
             "spiffe://cluster.local/ns/tubeway-system/sa/tubeway-operator",
@@ -154,7 +160,10 @@ async fn sidecar(client: &Client, options: &Options, dir: &Path) -> Result<tokio
         .env("TUBEWAY_STATE_DIR", dir)
         .env("TUBEWAY_CLIENT_PORT", options.port.to_string())
         .env("TUBEWAY_BROKER_PORTS_FROM", (options.port + 1).to_string())
-        .env("TUBEWAY_LOG", std::env::var("TUBEWAY_LOG").unwrap_or_else(|_| "warn".to_owned()))
+        .env(
+            "TUBEWAY_LOG",
+            std::env::var("TUBEWAY_LOG").unwrap_or_else(|_| "warn".to_owned()),
+        )
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .spawn()
@@ -193,7 +202,10 @@ async fn answers(port: u16) {
     let mut tick = tokio::time::interval(Duration::from_millis(50));
     loop {
         tick.tick().await;
-        if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+        if tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .is_ok()
+        {
             return;
         }
     }

@@ -40,7 +40,12 @@ pub async fn collect(client: &Client) -> Result<Flows> {
         .await?;
     let asked = nodes.iter().filter_map(admin_address).map(ask);
     let mut sum = Flows::new();
-    for flow in futures::future::join_all(asked).await.into_iter().flatten().flatten() {
+    for flow in futures::future::join_all(asked)
+        .await
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let key = (flow.principal.clone(), flow.topic.clone());
         sum.entry(key)
             .and_modify(|known| known.add(&flow))
@@ -90,7 +95,12 @@ async fn ask(address: SocketAddr) -> Result<Vec<Flow>> {
         let request = hyper::Request::get("/flows")
             .header("host", address.to_string())
             .body(Empty::<bytes::Bytes>::new())?;
-        let body = sender.send_request(request).await?.into_body().collect().await?;
+        let body = sender
+            .send_request(request)
+            .await?
+            .into_body()
+            .collect()
+            .await?;
         driver.abort();
         Ok(serde_json::from_slice(&body.to_bytes())?)
     })
@@ -105,12 +115,24 @@ mod tests {
     #[test]
     fn rates_are_differences_and_survive_a_restart_of_the_sidecar() {
         let flows = |records| {
-            let flow = Flow { produced_records: records, ..Flow::default() };
+            let flow = Flow {
+                produced_records: records,
+                ..Flow::default()
+            };
             Flows::from([(("p".to_owned(), "t".to_owned()), flow)])
         };
         let second = Duration::from_secs(2);
-        assert_eq!(rates(&flows(100), &flows(300), second)[0].produced_records, 100.0);
-        assert_eq!(rates(&flows(300), &flows(10), second)[0].produced_records, 0.0);
-        assert_eq!(rates(&Flows::new(), &flows(10), second)[0].produced_records, 5.0);
+        assert_eq!(
+            rates(&flows(100), &flows(300), second)[0].produced_records,
+            100.0
+        );
+        assert_eq!(
+            rates(&flows(300), &flows(10), second)[0].produced_records,
+            0.0
+        );
+        assert_eq!(
+            rates(&Flows::new(), &flows(10), second)[0].produced_records,
+            5.0
+        );
     }
 }

@@ -33,7 +33,11 @@ pub async fn run(client: &Client, shutdown: &Shutdown) -> Result<()> {
         looks += 1;
         if terminal {
             let text = table(&rates);
-            let up = if lines == 0 { String::new() } else { format!("\x1b[{lines}A\x1b[J") };
+            let up = if lines == 0 {
+                String::new()
+            } else {
+                format!("\x1b[{lines}A\x1b[J")
+            };
             lines = text.lines().count();
             print!("{up}{text}");
             std::io::stdout().flush()?;
@@ -49,7 +53,13 @@ pub async fn run(client: &Client, shutdown: &Shutdown) -> Result<()> {
 fn table(rates: &[Rate]) -> String {
     let mut text = format!(
         "\n  {:<24} {:<16} {:>12} {:>12} {:>12} {:>12} {:>8}\n",
-        "PRINCIPAL", "TOPIC", "RECORDS IN/S", "BYTES IN/S", "RECORDS OUT/S", "BYTES OUT/S", "DENIED"
+        "PRINCIPAL",
+        "TOPIC",
+        "RECORDS IN/S",
+        "BYTES IN/S",
+        "RECORDS OUT/S",
+        "BYTES OUT/S",
+        "DENIED"
     );
     if rates.is_empty() {
         text.push_str("  no client has used a topic yet\n");
@@ -99,7 +109,10 @@ mod tests {
     #[test]
     fn a_row_names_the_service_account_and_its_rates() {
         let rate = Rate {
-            key: ("spiffe://cluster.local/ns/shop/sa/checkout".to_owned(), "orders".to_owned()),
+            key: (
+                "spiffe://cluster.local/ns/shop/sa/checkout".to_owned(),
+                "orders".to_owned(),
+            ),
             produced_records: 50.0,
             produced_bytes: 12_345.0,
             consumed_records: 0.0,

@@ -152,11 +152,18 @@ mod tests {
         let state = State::new(Some(dir.path().join("s"))).unwrap();
         assert_eq!(state.running().unwrap(), None);
         let mut lock = state.lock().unwrap();
-        let running = Running { pid: 4711, api: "https://127.0.0.1:1".to_owned(), ready: true };
+        let running = Running {
+            pid: 4711,
+            api: "https://127.0.0.1:1".to_owned(),
+            ready: true,
+        };
         lock.publish(&running).unwrap();
         assert_eq!(state.running().unwrap(), Some(running));
         let error = state.lock().unwrap_err().to_string();
-        assert!(error.contains("process 4711") && error.contains("--state-dir"), "{error}");
+        assert!(
+            error.contains("process 4711") && error.contains("--state-dir"),
+            "{error}"
+        );
         drop(lock);
         assert_eq!(state.running().unwrap(), None);
         state.lock().unwrap();

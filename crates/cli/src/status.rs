@@ -12,9 +12,8 @@ use crate::state::State;
 /// A client of the local Kubernetes API, as its administrator.
 pub async fn client(state: &State) -> Result<Client> {
     let path = state.kubeconfig();
-    let kubeconfig = Kubeconfig::read_from(&path).with_context(|| {
-        format!("cannot read {}; `tubeway up` writes it", path.display())
-    })?;
+    let kubeconfig = Kubeconfig::read_from(&path)
+        .with_context(|| format!("cannot read {}; `tubeway up` writes it", path.display()))?;
     let config =
         kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
@@ -27,7 +26,15 @@ pub async fn run(state: &State) -> Result<()> {
         println!("\nstart it with `tubeway up`");
         return Ok(());
     };
-    println!("running       process {}{}", running.pid, if running.ready { "" } else { ", still starting" });
+    println!(
+        "running       process {}{}",
+        running.pid,
+        if running.ready {
+            ""
+        } else {
+            ", still starting"
+        }
+    );
     println!("API server    {}", running.api);
     println!("kubeconfig    {}", state.kubeconfig().display());
     println!("logs          {}", state.node().join("logs").display());

@@ -45,7 +45,10 @@ pub async fn down(state: &State) -> Result<()> {
         }
     }
     progress.done();
-    println!("stopped; the data is kept in {} (`tubeway up` goes on with it, `tubeway reset` deletes it)", state.root().display());
+    println!(
+        "stopped; the data is kept in {} (`tubeway up` goes on with it, `tubeway reset` deletes it)",
+        state.root().display()
+    );
     Ok(())
 }
 

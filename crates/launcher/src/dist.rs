@@ -94,9 +94,13 @@ pub fn find_java() -> Result<Java, DistError> {
         .arg("-version")
         .output()
         .map_err(|_| DistError::NoJava)?;
-    let version = parse_version(&String::from_utf8_lossy(&output.stderr)).ok_or(DistError::NoJava)?;
+    let version =
+        parse_version(&String::from_utf8_lossy(&output.stderr)).ok_or(DistError::NoJava)?;
     if version < JAVA_MIN {
-        return Err(DistError::OldJava { path: java, version });
+        return Err(DistError::OldJava {
+            path: java,
+            version,
+        });
     }
     Ok(Java {
         path: java,
@@ -125,7 +129,9 @@ impl KafkaDist {
         let lock = File::create(cache.join("lock")).map_err(at(cache))?;
         lock.lock().map_err(at(cache))?;
         if !libs.is_dir() {
-            progress(&format!("fetching Kafka {version} from Maven Central (55 MB)"));
+            progress(&format!(
+                "fetching Kafka {version} from Maven Central (55 MB)"
+            ));
             let temporary = cache.join(format!(".{version}-{}", std::process::id()));
             fetch(&temporary, version)?;
             fs::rename(temporary.join("libs"), &libs).map_err(at(&libs))?;
@@ -183,7 +189,10 @@ fn verify(libs: &Path, sums: &BTreeMap<&str, &str>) -> Result<(), DistError> {
             path: path.clone(),
             source,
         })?;
-        let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let digest: String = Sha256::digest(&bytes)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         if digest != *sum {
             return Err(DistError::Jar {
                 path,
@@ -252,13 +261,26 @@ mod tests {
         let sum = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
         let sums = BTreeMap::from([("a.jar", sum)]);
         let jar = dir.path().join("a.jar");
-        assert!(matches!(verify(dir.path(), &sums), Err(DistError::Io { .. })));
+        assert!(matches!(
+            verify(dir.path(), &sums),
+            Err(DistError::Io { .. })
+        ));
         fs::write(&jar, "hello").unwrap();
         verify(dir.path(), &sums).unwrap();
         fs::write(&jar, "jello").unwrap();
-        assert!(verify(dir.path(), &sums).unwrap_err().to_string().contains("a.jar"));
+        assert!(
+            verify(dir.path(), &sums)
+                .unwrap_err()
+                .to_string()
+                .contains("a.jar")
+        );
         fs::write(&jar, "hello").unwrap();
         fs::write(dir.path().join("ours.jar"), "").unwrap();
-        assert!(verify(dir.path(), &sums).unwrap_err().to_string().contains("ours.jar"));
+        assert!(
+            verify(dir.path(), &sums)
+                .unwrap_err()
+                .to_string()
+                .contains("ours.jar")
+        );
     }
 }

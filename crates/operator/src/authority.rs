@@ -34,7 +34,9 @@ pub enum AuthorityError {
     #[error("the Secret {SECRET} cannot be read or made: {0}")]
     Kubernetes(#[from] kube::Error),
     /// What the Secret holds is no authority.
-    #[error("the Secret {SECRET} holds no usable authority ({0}); restore it, or delete it to begin anew")]
+    #[error(
+        "the Secret {SECRET} holds no usable authority ({0}); restore it, or delete it to begin anew"
+    )]
     Unusable(#[from] CaError),
     /// A key of the Secret is missing.
     #[error("the Secret {SECRET} has no {0}; restore it, or delete it to begin anew")]
@@ -43,7 +45,10 @@ pub enum AuthorityError {
 
 /// Reads the authority, or makes it where there is none. Two operators that
 /// begin at once end with the same one: the Secret is only ever created.
-pub async fn load_or_create(client: &Client, config: &Config) -> Result<CertificateAuthority, AuthorityError> {
+pub async fn load_or_create(
+    client: &Client,
+    config: &Config,
+) -> Result<CertificateAuthority, AuthorityError> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &config.namespace);
     if let Some(secret) = secrets.get_opt(SECRET).await? {
         return from_secret(secret);
@@ -115,13 +120,23 @@ impl TokenReviewer for KubernetesReviewer {
         let status = review.status.unwrap_or_default();
         let invalid = |why: &str| ReviewError::Invalid(why.to_owned());
         if status.authenticated != Some(true) {
-            return Err(invalid(status.error.as_deref().unwrap_or("not authenticated")));
+            return Err(invalid(
+                status.error.as_deref().unwrap_or("not authenticated"),
+            ));
         }
         // An API server that knows no audiences would take a token for anything.
-        if !status.audiences.unwrap_or_default().iter().any(|a| a == audience) {
+        if !status
+            .audiences
+            .unwrap_or_default()
+            .iter()
+            .any(|a| a == audience)
+        {
             return Err(invalid("the token is for another audience"));
         }
-        let name = status.user.and_then(|user| user.username).unwrap_or_default();
+        let name = status
+            .user
+            .and_then(|user| user.username)
+            .unwrap_or_default();
         let account = name
             .strip_prefix("system:serviceaccount:")
             .and_then(|rest| rest.split_once(':'))
@@ -136,17 +151,26 @@ impl TokenReviewer for KubernetesReviewer {
 /// Keeps the trust bundle in every namespace that has a KafkaCluster or lets
 /// its pods have client sidecars.
 pub async fn publish_roots(client: Client, authority: Arc<CertificateAuthority>) {
-    let namespaces = watcher(Api::<Namespace>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        .applied_objects()
-        .try_filter_map(|namespace| async move {
-            let wants = namespace.labels().get(labels::INJECT).is_some_and(|v| v == labels::INJECT_ENABLED);
-            Ok(wants.then(|| namespace.name_any()))
-        });
-    let clusters = watcher(Api::<KafkaCluster>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        .applied_objects()
-        .try_filter_map(|cluster| async move { Ok(cluster.namespace()) });
+    let namespaces = watcher(
+        Api::<Namespace>::all(client.clone()),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .applied_objects()
+    .try_filter_map(|namespace| async move {
+        let wants = namespace
+            .labels()
+            .get(labels::INJECT)
+            .is_some_and(|v| v == labels::INJECT_ENABLED);
+        Ok(wants.then(|| namespace.name_any()))
+    });
+    let clusters = watcher(
+        Api::<KafkaCluster>::all(client.clone()),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .applied_objects()
+    .try_filter_map(|cluster| async move { Ok(cluster.namespace()) });
     let mut wanted = std::pin::pin!(futures::stream::select(namespaces, clusters));
     let mut done = BTreeSet::new();
     loop {
@@ -184,7 +208,8 @@ async fn publish(client: &Client, namespace: &str, roots: &str) -> Result<(), ku
         "data": {ROOTS_KEY: roots},
     });
     let params = PatchParams::apply(labels::MANAGER).force();
-    maps.patch(ROOTS_CONFIG_MAP, &params, &Patch::Apply(map)).await?;
+    maps.patch(ROOTS_CONFIG_MAP, &params, &Patch::Apply(map))
+        .await?;
     info!(namespace, "trust bundle published");
     Ok(())
 }

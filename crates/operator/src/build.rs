@@ -39,7 +39,10 @@ pub fn node_labels(cluster: &ValidatedCluster, node: &ValidatedNode) -> BTreeMap
     let pool = node.pool.metadata.name.clone().unwrap_or_default();
     labels.insert(labels::POOL.to_owned(), pool);
     labels.insert(labels::NODE_ID.to_owned(), node.id.to_string());
-    for (label, has) in [(labels::BROKER, node.broker), (labels::CONTROLLER, node.controller)] {
+    for (label, has) in [
+        (labels::BROKER, node.broker),
+        (labels::CONTROLLER, node.controller),
+    ] {
         if has {
             labels.insert(label.to_owned(), "true".to_owned());
         }
@@ -104,7 +107,12 @@ pub fn shared(cluster: &ValidatedCluster) -> Vec<Value> {
 }
 
 /// A node's ConfigMap.
-pub fn config_map(cluster: &ValidatedCluster, node: &ValidatedNode, properties: &str, quorum: &str) -> Value {
+pub fn config_map(
+    cluster: &ValidatedCluster,
+    node: &ValidatedNode,
+    properties: &str,
+    quorum: &str,
+) -> Value {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {
@@ -133,7 +141,10 @@ pub fn quorum_config_map(cluster: &ValidatedCluster) -> Value {
 
 /// A node's claim. It has no owner unless the spec says that data goes with
 /// the cluster.
-pub fn claim(cluster: &ValidatedCluster, node: &ValidatedNode) -> Result<PersistentVolumeClaim, BuildError> {
+pub fn claim(
+    cluster: &ValidatedCluster,
+    node: &ValidatedNode,
+) -> Result<PersistentVolumeClaim, BuildError> {
     let storage = &node.pool.spec.storage;
     let owners = if storage.delete_claim {
         json!([owner(cluster)])

@@ -21,7 +21,10 @@ pub struct InjectConfig {
 ///
 /// # Errors
 /// Only where this program builds what Kubernetes' types do not know.
-pub fn client_sidecar(pod: &mut Pod, config: &InjectConfig) -> Result<(), crate::build::BuildError> {
+pub fn client_sidecar(
+    pod: &mut Pod,
+    config: &InjectConfig,
+) -> Result<(), crate::build::BuildError> {
     let Some(spec) = &mut pod.spec else {
         return Ok(());
     };
@@ -45,7 +48,10 @@ pub fn client_sidecar(pod: &mut Pod, config: &InjectConfig) -> Result<(), crate:
         let env = container.env.get_or_insert_default();
         // In front of what is there, which may refer to them.
         for (name, value) in [
-            ("KAFKA_BOOTSTRAP_SERVERS", format!("$(TUBEWAY_LOOPBACK):{}", ports::CLIENT)),
+            (
+                "KAFKA_BOOTSTRAP_SERVERS",
+                format!("$(TUBEWAY_LOOPBACK):{}", ports::CLIENT),
+            ),
             ("TUBEWAY_LOOPBACK", "127.0.0.1".to_owned()),
         ] {
             if !env.iter().any(|var| var.name == name) {

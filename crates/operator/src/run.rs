@@ -20,7 +20,6 @@ use tubeway_identity::serve::{ServeLimits, serve_tls};
 use tubeway_identity::tls::{Expected, server_config_optional_client};
 use tubeway_telemetry::Shutdown;
 
-use crate::{access, topics};
 use crate::authority::{KubernetesReviewer, load_or_create, publish_roots};
 use crate::build::sidecar::TOKEN_AUDIENCE;
 use crate::config::Config;
@@ -29,6 +28,7 @@ use crate::controllers::cluster;
 use crate::kafka_admin::AdminDirectory;
 use crate::metrics::Metrics;
 use crate::stream::{ConfigStream, Topologies};
+use crate::{access, topics};
 
 /// Runs the operator until the shutdown.
 pub async fn run(client: Client, config: Config, shutdown: Shutdown) -> Result<()> {
@@ -41,7 +41,15 @@ pub async fn run(client: Client, config: Config, shutdown: Shutdown) -> Result<(
     let metrics = Arc::new(Metrics::new());
     let topologies = Topologies::default();
     serve_health(&config, metrics.clone(), shutdown.clone()).await?;
-    let grpc = serve_grpc(&client, &config, &authority, &identity, &topologies, &shutdown).await?;
+    let grpc = serve_grpc(
+        &client,
+        &config,
+        &authority,
+        &identity,
+        &topologies,
+        &shutdown,
+    )
+    .await?;
     let admins = AdminDirectory::mesh(identity.clone());
     let (stores, watches) = access::Stores::new(&client);
     let context = Context::new(
@@ -78,7 +86,10 @@ pub async fn run(client: Client, config: Config, shutdown: Shutdown) -> Result<(
 }
 
 /// The operator's own certificate, kept fresh from the authority beside it.
-async fn own_identity(config: &Config, authority: &Arc<CertificateAuthority>) -> Result<IdentityStore> {
+async fn own_identity(
+    config: &Config,
+    authority: &Arc<CertificateAuthority>,
+) -> Result<IdentityStore> {
     let store = IdentityStore::new(&config.trust_domain);
     let provider = Local::new(
         Arc::new(ArcSwap::new(authority.clone())),
@@ -123,12 +134,18 @@ async fn serve_grpc(
 async fn serve_health(config: &Config, metrics: Arc<Metrics>, shutdown: Shutdown) -> Result<()> {
     let listener = TcpListener::bind(config.metrics_listen)
         .await
-        .with_context(|| format!("cannot listen on {} (--metrics-listen)", config.metrics_listen))?;
+        .with_context(|| {
+            format!(
+                "cannot listen on {} (--metrics-listen)",
+                config.metrics_listen
+            )
+        })?;
     let app = Router::new()
         .route("/livez", get(|| async { "ok" }))
         .route("/metrics", get(move || async move { metrics.text() }));
     tokio::spawn(async move {
-        let server = axum::serve(listener, app).with_graceful_shutdown(async move { shutdown.wait().await });
+        let server =
+            axum::serve(listener, app).with_graceful_shutdown(async move { shutdown.wait().await });
         if let Err(error) = server.await {
             tracing::error!(%error, "health port failed");
         }

@@ -114,10 +114,13 @@ impl Topologies {
 
     fn with<T>(&self, cluster: &ClusterRef, act: impl FnOnce(&mut Entry) -> T) -> T {
         let mut inner = self.lock();
-        let entry = inner.clusters.entry(cluster.clone()).or_insert_with(|| Entry {
-            newest: watch::Sender::new(None),
-            taken: BTreeMap::new(),
-        });
+        let entry = inner
+            .clusters
+            .entry(cluster.clone())
+            .or_insert_with(|| Entry {
+                newest: watch::Sender::new(None),
+                taken: BTreeMap::new(),
+            });
         act(entry)
     }
 

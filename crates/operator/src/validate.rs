@@ -99,7 +99,11 @@ pub fn validate(
     if !SUPPORTED.contains(&cluster.spec.version.as_str()) {
         problems.push(Problem {
             field: at("spec.version".to_owned()),
-            message: format!("{:?} is not supported; one of {} is", cluster.spec.version, SUPPORTED.join(", ")),
+            message: format!(
+                "{:?} is not supported; one of {} is",
+                cluster.spec.version,
+                SUPPORTED.join(", ")
+            ),
         });
     }
     for (option, value) in &cluster.spec.config {
@@ -111,8 +115,14 @@ pub fn validate(
         }
     }
     let (nodes, shrinking) = nodes(&names, pools, existing);
-    for (wanted, role) in [(NodeRole::Controller, "controller"), (NodeRole::Broker, "broker")] {
-        if !nodes.values().any(|node| node.pool.spec.roles.contains(&wanted)) {
+    for (wanted, role) in [
+        (NodeRole::Controller, "controller"),
+        (NodeRole::Broker, "broker"),
+    ] {
+        if !nodes
+            .values()
+            .any(|node| node.pool.spec.roles.contains(&wanted))
+        {
             problems.push(Problem {
                 field: at("nodes".to_owned()),
                 message: format!(
@@ -190,7 +200,9 @@ fn option_problem(option: &str, value: &ConfigValue) -> Option<String> {
         return Some("an option's name has letters, digits, '.', '-' and '_'".to_owned());
     }
     if OWNED.iter().any(|owned| option.starts_with(owned)) {
-        return Some("belongs to the operator, which sets it for the mesh; take it away".to_owned());
+        return Some(
+            "belongs to the operator, which sets it for the mesh; take it away".to_owned(),
+        );
     }
     match value.text() {
         None => Some("a value is a string, a number, true or false".to_owned()),

@@ -21,7 +21,10 @@ pub type NodeIds = BTreeMap<String, BTreeSet<u32>>;
 /// node behind it may hold the only copy of something: a pool that wants fewer
 /// keeps all it has.
 pub fn assign(pools: &[PoolSize]) -> NodeIds {
-    let mut taken: BTreeSet<u32> = pools.iter().flat_map(|p| p.existing.iter().copied()).collect();
+    let mut taken: BTreeSet<u32> = pools
+        .iter()
+        .flat_map(|p| p.existing.iter().copied())
+        .collect();
     let mut ids = NodeIds::new();
     for pool in pools {
         let mut own = pool.existing.clone();

@@ -61,21 +61,37 @@ mod tests {
 
     #[test]
     fn the_active_controller_goes_last() {
-        let nodes = [node(0, false, true), node(1, false, true), node(2, true, true)];
+        let nodes = [
+            node(0, false, true),
+            node(1, false, true),
+            node(2, true, true),
+        ];
         assert_eq!(next_replacement(&nodes), Replacement::Replace(1));
-        let nodes = [node(0, false, true), node(1, true, true), node(2, true, true)];
+        let nodes = [
+            node(0, false, true),
+            node(1, true, true),
+            node(2, true, true),
+        ];
         assert_eq!(next_replacement(&nodes), Replacement::Replace(0));
     }
 
     #[test]
     fn nobody_goes_while_another_is_away() {
-        let nodes = [node(0, false, true), node(1, true, false), node(2, true, true)];
+        let nodes = [
+            node(0, false, true),
+            node(1, true, false),
+            node(2, true, true),
+        ];
         assert!(matches!(next_replacement(&nodes), Replacement::Wait(_)));
     }
 
     #[test]
     fn a_broken_outdated_node_is_replaced_at_once() {
-        let nodes = [node(0, false, true), node(1, false, false), node(2, false, true)];
+        let nodes = [
+            node(0, false, true),
+            node(1, false, false),
+            node(2, false, true),
+        ];
         assert_eq!(next_replacement(&nodes), Replacement::Replace(1));
     }
 

@@ -38,9 +38,16 @@ pub struct Authenticated {
 
 impl Listener {
     /// Binds `address`; the error says which.
-    pub async fn bind(name: &'static str, address: SocketAddr, metrics: Metrics) -> io::Result<Self> {
+    pub async fn bind(
+        name: &'static str,
+        address: SocketAddr,
+        metrics: Metrics,
+    ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await.map_err(|e| {
-            io::Error::new(e.kind(), format!("cannot listen on {address} ({name}): {e}"))
+            io::Error::new(
+                e.kind(),
+                format!("cannot listen on {address} ({name}): {e}"),
+            )
         })?;
         Ok(Self {
             name,

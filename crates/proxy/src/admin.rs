@@ -63,13 +63,23 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     let app = Router::new()
-        .route("/started", get(|State(s): State<Shared>| async move { probe(s.health.started()) }))
-        .route("/ready", get(|State(s): State<Shared>| async move { probe(s.health.ready()) }))
+        .route(
+            "/started",
+            get(|State(s): State<Shared>| async move { probe(s.health.started()) }),
+        )
+        .route(
+            "/ready",
+            get(|State(s): State<Shared>| async move { probe(s.health.ready()) }),
+        )
         .route("/metrics", get(metrics_text))
-        .route("/flows", get(|State(s): State<Shared>| async move { Json(s.metrics.flows()) }))
+        .route(
+            "/flows",
+            get(|State(s): State<Shared>| async move { Json(s.metrics.flows()) }),
+        )
         .with_state(Shared { metrics, health });
     tokio::spawn(async move {
-        let served = axum::serve(listener, app).with_graceful_shutdown(async move { shutdown.wait().await });
+        let served =
+            axum::serve(listener, app).with_graceful_shutdown(async move { shutdown.wait().await });
         if let Err(error) = served.await {
             tracing::error!(%error, "admin port failed");
         }

@@ -110,7 +110,11 @@ impl ClientSidecar {
                 continue;
             }
             let Some(port) = self.client.broker_port(node.id) else {
-                warn!(node = node.id, from = self.client.brokers_from, "no loopback port is left for a broker of this id");
+                warn!(
+                    node = node.id,
+                    from = self.client.brokers_from,
+                    "no loopback port is left for a broker of this id"
+                );
                 continue;
             };
             let address = self.settings.addresses.broker(port);

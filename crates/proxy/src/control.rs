@@ -170,7 +170,11 @@ impl Control {
             true
         });
         if changed {
-            info!(version = update.version, nodes = new.nodes.len(), "topology applied");
+            info!(
+                version = update.version,
+                nodes = new.nodes.len(),
+                "topology applied"
+            );
             if let Err(error) = save(&self.saved, &update.document) {
                 warn!(%error, "topology could not be saved for the next start");
             }

@@ -43,9 +43,14 @@ async fn main() -> Result<()> {
     let settings = Arc::new(Settings::read(&env)?);
     let shutdown = tubeway_telemetry::on_signal()?;
     let (metrics, health) = (Metrics::default(), Health::default());
-    admin::serve(admin_address(&env)?, metrics.clone(), health.clone(), shutdown.clone())
-        .await
-        .context("cannot open the admin port")?;
+    admin::serve(
+        admin_address(&env)?,
+        metrics.clone(),
+        health.clone(),
+        shutdown.clone(),
+    )
+    .await
+    .context("cannot open the admin port")?;
     let identity = identity(&settings, &metrics, &shutdown);
     match cli {
         Cli::Node => {
@@ -58,9 +63,6 @@ async fn main() -> Result<()> {
         }
     }
 }
-
-
-
 
 /// A store that a task keeps filled from the operator's certificate authority.
 fn identity(settings: &Settings, metrics: &Metrics, shutdown: &Shutdown) -> IdentityStore {

@@ -98,14 +98,42 @@ impl Default for Metrics {
         let certificate_expiry = Gauge::default();
         let mut registry = Registry::with_prefix("tubeway");
         let r = &mut registry;
-        r.register("produced_records", "Records that the broker took", flows.produced_records.clone());
-        r.register("produced", "Size of the records that the broker took", flows.produced_bytes.clone());
-        r.register("consumed_records", "Records that the broker sent", flows.consumed_records.clone());
-        r.register("consumed", "Size of the records that the broker sent", flows.consumed_bytes.clone());
-        r.register("denied", "Answers that refused a topic", flows.denied.clone());
-        r.register("response_errors", "Error codes in responses", errors.clone());
+        r.register(
+            "produced_records",
+            "Records that the broker took",
+            flows.produced_records.clone(),
+        );
+        r.register(
+            "produced",
+            "Size of the records that the broker took",
+            flows.produced_bytes.clone(),
+        );
+        r.register(
+            "consumed_records",
+            "Records that the broker sent",
+            flows.consumed_records.clone(),
+        );
+        r.register(
+            "consumed",
+            "Size of the records that the broker sent",
+            flows.consumed_bytes.clone(),
+        );
+        r.register(
+            "denied",
+            "Answers that refused a topic",
+            flows.denied.clone(),
+        );
+        r.register(
+            "response_errors",
+            "Error codes in responses",
+            errors.clone(),
+        );
         r.register("connections", "Open connections", connections.clone());
-        r.register("refused_connections", "Connections refused before any request", refused.clone());
+        r.register(
+            "refused_connections",
+            "Connections refused before any request",
+            refused.clone(),
+        );
         r.register_with_unit(
             "certificate_expiry",
             "End of the sidecar's certificate, since the epoch",
@@ -162,7 +190,10 @@ impl Metrics {
             api,
             error: code.to_string(),
         };
-        let mut series = self.error_series.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut series = self
+            .error_series
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if !series.contains(&labels) {
             if series.len() >= MAX_ERRORS {
                 OTHER.clone_into(&mut labels.principal);
@@ -255,7 +286,10 @@ mod tests {
         }
         let flows = metrics.flows();
         assert_eq!(flows.len(), MAX_FLOWS + 1);
-        assert_eq!(flows.iter().map(|f| f.produced_records).sum::<u64>(), 20_000);
+        assert_eq!(
+            flows.iter().map(|f| f.produced_records).sum::<u64>(),
+            20_000
+        );
         let text = metrics.encode().unwrap();
         assert!(text.lines().count() < 10_000, "{}", text.lines().count());
         assert!(text.ends_with("# EOF\n"));

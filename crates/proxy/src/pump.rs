@@ -100,7 +100,8 @@ where
 {
     let mut input = Input::new();
     loop {
-        let step = shared.with(|session, observe, now| session.request(&mut input.buffer, now, observe));
+        let step =
+            shared.with(|session, observe, now| session.request(&mut input.buffer, now, observe));
         let written = match step {
             Err(refusal) => return refusal.into(),
             Ok(Step::NeedMore) => {
@@ -140,7 +141,8 @@ where
 {
     let mut input = Input::new();
     loop {
-        let step = shared.with(|session, observe, now| session.response(&mut input.buffer, now, observe));
+        let step =
+            shared.with(|session, observe, now| session.response(&mut input.buffer, now, observe));
         let written = match step {
             Err(refusal) => return refusal.into(),
             Ok(Step::NeedMore) => {

@@ -64,10 +64,9 @@ mod tests {
         let relay = tokio::spawn(async move { relay(a, b, &shutdown).await });
         let sent = vec![7; 100_000];
         let (to_write, mut received) = (sent.clone(), vec![0; sent.len()]);
-        tokio::join!(
-            async { near.write_all(&to_write).await.unwrap() },
-            async { far.read_exact(&mut received).await.unwrap() }
-        );
+        tokio::join!(async { near.write_all(&to_write).await.unwrap() }, async {
+            far.read_exact(&mut received).await.unwrap()
+        });
         assert_eq!(received, sent);
         far.write_all(b"answer").await.unwrap();
         let mut answer = [0; 6];

@@ -76,10 +76,20 @@ pub struct SettingsError {
 impl Settings {
     /// Reads what both roles need.
     pub fn read(env: Env<'_>) -> Result<Self, SettingsError> {
-        let loopback = parse(env, "TUBEWAY_LOOPBACK", Some("127.0.0.1"), "an address in 127.0.0.0/8")
-            .and_then(|ip: Ipv4Addr| {
-                check(ip, "TUBEWAY_LOOPBACK", Ipv4Addr::is_loopback, "an address in 127.0.0.0/8")
-            })?;
+        let loopback = parse(
+            env,
+            "TUBEWAY_LOOPBACK",
+            Some("127.0.0.1"),
+            "an address in 127.0.0.0/8",
+        )
+        .and_then(|ip: Ipv4Addr| {
+            check(
+                ip,
+                "TUBEWAY_LOOPBACK",
+                Ipv4Addr::is_loopback,
+                "an address in 127.0.0.0/8",
+            )
+        })?;
         let pod: IpAddr = parse(env, "POD_IP", None, "the pod's address")?;
         Ok(Self {
             pod: required(env, "POD_NAME")?,
@@ -193,8 +203,14 @@ mod tests {
         ("TUBEWAY_CLUSTER", "kafka/demo"),
         ("TUBEWAY_TRUST_DOMAIN", "cluster.local"),
         ("TUBEWAY_CONTROL_PLANE", "127.9.9.1:15012"),
-        ("TUBEWAY_CONTROL_PLANE_NAME", "tubeway-operator.tubeway-system.svc"),
-        ("TUBEWAY_CONTROL_PLANE_ID", "spiffe://cluster.local/ns/tubeway-system/sa/tubeway-operator"),
+        (
+            "TUBEWAY_CONTROL_PLANE_NAME",
+            "tubeway-operator.tubeway-system.svc",
+        ),
+        (
+            "TUBEWAY_CONTROL_PLANE_ID",
+            "spiffe://cluster.local/ns/tubeway-system/sa/tubeway-operator",
+        ),
         ("TUBEWAY_TOKEN_FILE", "/t"),
         ("TUBEWAY_ROOTS_FILE", "/r"),
         ("TUBEWAY_STATE_DIR", "/s"),
@@ -214,7 +230,10 @@ mod tests {
     fn reads_what_the_pod_spec_gives() {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.cluster.to_string(), "kafka/demo");
-        assert_eq!(settings.addresses.egress(1), Some(Ipv4Addr::new(127, 20, 1, 11)));
+        assert_eq!(
+            settings.addresses.egress(1),
+            Some(Ipv4Addr::new(127, 20, 1, 11))
+        );
         assert_eq!(settings.rack, None);
     }
 
@@ -235,7 +254,10 @@ mod tests {
 
     #[test]
     fn a_broker_has_the_port_after_the_first_by_its_id() {
-        let client = ClientSettings { bootstrap_port: 9092, brokers_from: 65_000 };
+        let client = ClientSettings {
+            bootstrap_port: 9092,
+            brokers_from: 65_000,
+        };
         assert_eq!(client.broker_port(7), Some(65_007));
         assert_eq!(client.broker_port(600), None);
         assert_eq!(client.broker_port(70_000), None);

@@ -62,28 +62,58 @@ struct Mesh {
 impl Mesh {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let ca = CertificateAuthority::generate(DOMAIN, Duration::from_secs(86_400), UnixTime::now()).unwrap();
+        let ca =
+            CertificateAuthority::generate(DOMAIN, Duration::from_secs(86_400), UnixTime::now())
+                .unwrap();
         std::fs::write(dir.path().join("roots.pem"), ca.certificate_pem()).unwrap();
         let bundle = Arc::new(ArcSwap::from_pointee(ca.bundle().clone()));
         let ca = Arc::new(ArcSwap::from_pointee(ca));
         let store = IdentityStore::new(DOMAIN);
-        let local = Local::new(ca.clone(), bundle, OPERATOR.parse().unwrap(), vec!["operator.svc".to_owned()], Duration::from_secs(86_400));
+        let local = Local::new(
+            ca.clone(),
+            bundle,
+            OPERATOR.parse().unwrap(),
+            vec!["operator.svc".to_owned()],
+            Duration::from_secs(86_400),
+        );
         store.install(local.fetch().await.unwrap()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let authority = listener.local_addr().unwrap().to_string();
-        let service = CaService::new(ca, Arc::new(Trusting), "tubeway-ca", Duration::from_secs(86_400));
+        let service = CaService::new(
+            ca,
+            Arc::new(Trusting),
+            "tubeway-ca",
+            Duration::from_secs(86_400),
+        );
         let config = server_config_optional_client(&store, Expected::InTrustDomain, &[H2]);
         let limits = ServeLimits::default();
         let routes = tonic::service::Routes::new(service);
-        tokio::spawn(serve_tls(listener, config, routes, limits, std::future::pending()));
-        let libs = std::env::var_os("TUBEWAY_KAFKA_LIBS").expect("TUBEWAY_KAFKA_LIBS").into();
+        tokio::spawn(serve_tls(
+            listener,
+            config,
+            routes,
+            limits,
+            std::future::pending(),
+        ));
+        let libs = std::env::var_os("TUBEWAY_KAFKA_LIBS")
+            .expect("TUBEWAY_KAFKA_LIBS")
+            .into();
         let pid = std::process::id();
-        Self { dir, processes: Processes(Vec::new()), authority, libs, net: [200 + (pid % 50) as u8, (pid / 50 % 250) as u8] }
+        Self {
+            dir,
+            processes: Processes(Vec::new()),
+            authority,
+            libs,
+            net: [200 + (pid % 50) as u8, (pid / 50 % 250) as u8],
+        }
     }
 
     fn pod(&self, last: u8) -> (Ipv4Addr, Ipv4Addr) {
         let [a, b] = self.net;
-        (Ipv4Addr::new(127, a, b.wrapping_add(last), 1), Ipv4Addr::new(127, a, b.wrapping_add(last), 2))
+        (
+            Ipv4Addr::new(127, a, b.wrapping_add(last), 1),
+            Ipv4Addr::new(127, a, b.wrapping_add(last), 2),
+        )
     }
 
     fn topology(&self) -> Topology {
@@ -112,7 +142,12 @@ impl Mesh {
 
     fn spawn(&mut self, name: &str, command: &mut Command) {
         let log = std::fs::File::create(self.dir.path().join(format!("{name}.log"))).unwrap();
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
         self.processes.0.push((name.to_owned(), child));
     }
 
@@ -122,7 +157,8 @@ impl Mesh {
         std::fs::write(state.join("token"), account).unwrap();
         let run = self.folder("run");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tubeway-proxy"));
-        command.arg(role)
+        command
+            .arg(role)
             .env("TUBEWAY_LOG", "debug,h2=info")
             .env("POD_NAME", name)
             .env("POD_NAMESPACE", "x")
@@ -154,12 +190,18 @@ async fn a_stock_client_reaches_a_stock_broker_as_its_spiffe_id() {
     let node = mesh.pod(0);
     mesh.start_sidecar("node", "node", "kafka/demo-node", node);
     let config = mesh.folder("config");
-    std::fs::write(config.join("server.properties"), include_str!("server.properties")).unwrap();
+    std::fs::write(
+        config.join("server.properties"),
+        include_str!("server.properties"),
+    )
+    .unwrap();
     std::fs::write(config.join("quorum.json"), r#"{"clusterId":"4L6g3nShT-eMCtK--X86sw","initialControllers":[{"id":0,"host":"demo-0.demo-nodes.kafka.svc","directoryId":"JEXY6aqzQY-32P5TStzaFg"}]}"#).unwrap();
     let (run, data) = (mesh.folder("run"), mesh.folder("data"));
-    let launcher = Path::new(env!("CARGO_BIN_EXE_tubeway-proxy")).with_file_name("tubeway-launcher");
+    let launcher =
+        Path::new(env!("CARGO_BIN_EXE_tubeway-proxy")).with_file_name("tubeway-launcher");
     let mut command = Command::new(launcher);
-    command.arg("run")
+    command
+        .arg("run")
         .env("TUBEWAY_CONFIG_DIR", &config)
         .env("TUBEWAY_RUN_DIR", &run)
         .env("TUBEWAY_DATA_DIR", &data)
@@ -174,14 +216,44 @@ async fn a_stock_client_reaches_a_stock_broker_as_its_spiffe_id() {
     let begun = Instant::now();
     let mut producer = loop {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        if mesh.log("node").contains("serves=true") { break Command::new("java"); }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{}\n{}", mesh.log("kafka"), mesh.log("node"));
+        if mesh.log("node").contains("serves=true") {
+            break Command::new("java");
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{}\n{}",
+            mesh.log("kafka"),
+            mesh.log("node")
+        );
     };
-    producer.args(["-Xmx64m", "-cp"]).arg(mesh.libs.join("*"))
-        .args(["org.apache.kafka.tools.VerifiableProducer", "--bootstrap-server", &format!("{}:9092", client.1), "--topic", "orders", "--max-messages", "100", "--acks", "-1"]);
+    producer
+        .args(["-Xmx64m", "-cp"])
+        .arg(mesh.libs.join("*"))
+        .args([
+            "org.apache.kafka.tools.VerifiableProducer",
+            "--bootstrap-server",
+            &format!("{}:9092", client.1),
+            "--topic",
+            "orders",
+            "--max-messages",
+            "100",
+            "--acks",
+            "-1",
+        ]);
     let output = producer.output().unwrap();
-    println!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!(
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     println!("CLIENT {}\nNODE {}", mesh.log("client"), mesh.log("node"));
-    println!("KAFKA {}", mesh.log("kafka").lines().filter(|l| l.contains("rincipal")).collect::<Vec<_>>().join("\n"));
+    println!(
+        "KAFKA {}",
+        mesh.log("kafka")
+            .lines()
+            .filter(|l| l.contains("rincipal"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
     panic!("look");
 }

@@ -61,7 +61,10 @@ fn request(correlation_id: i32, body: &Struct) -> Vec<u8> {
 fn response(correlation_id: i32, body: &Struct) -> Vec<u8> {
     let layout = body.layout();
     let (api, version) = (layout.api(), layout.version());
-    frame(|out| ResponseHeader::write(out, api, version, correlation_id).unwrap(), body)
+    frame(
+        |out| ResponseHeader::write(out, api, version, correlation_id).unwrap(),
+        body,
+    )
 }
 
 /// A v2 batch by its header; what is inside does not matter here.
@@ -81,8 +84,14 @@ fn produce(acks: i64, topic: &str, records: i32) -> Struct {
     data.set("Name", topic);
     let mut partition = data.child("PartitionData").unwrap();
     partition.set("Records", Value::Records(batch(records)));
-    data.set("PartitionData", Value::Array(vec![Value::Struct(Box::new(partition))]));
-    body.set("TopicData", Value::Array(vec![Value::Struct(Box::new(data))]));
+    data.set(
+        "PartitionData",
+        Value::Array(vec![Value::Struct(Box::new(partition))]),
+    );
+    body.set(
+        "TopicData",
+        Value::Array(vec![Value::Struct(Box::new(data))]),
+    );
     body
 }
 
@@ -92,8 +101,14 @@ fn produced(topic: &str, error: i16) -> Struct {
     data.set("Name", topic);
     let mut partition = data.child("PartitionResponses").unwrap();
     partition.set("ErrorCode", Value::Int16(error));
-    data.set("PartitionResponses", Value::Array(vec![Value::Struct(Box::new(partition))]));
-    body.set("Responses", Value::Array(vec![Value::Struct(Box::new(data))]));
+    data.set(
+        "PartitionResponses",
+        Value::Array(vec![Value::Struct(Box::new(partition))]),
+    );
+    body.set(
+        "Responses",
+        Value::Array(vec![Value::Struct(Box::new(data))]),
+    );
     body
 }
 
@@ -130,12 +145,26 @@ fn client() -> Session {
     Session::client(routes, None)
 }
 
-fn requests(session: &mut Session, size: usize, input: &[u8], counts: &mut Counts) -> Result<Vec<u8>, Refusal> {
-    run(size, input, |buffer| session.request(buffer, Duration::ZERO, counts))
+fn requests(
+    session: &mut Session,
+    size: usize,
+    input: &[u8],
+    counts: &mut Counts,
+) -> Result<Vec<u8>, Refusal> {
+    run(size, input, |buffer| {
+        session.request(buffer, Duration::ZERO, counts)
+    })
 }
 
-fn responses(session: &mut Session, size: usize, input: &[u8], counts: &mut Counts) -> Result<Vec<u8>, Refusal> {
-    run(size, input, |buffer| session.response(buffer, Duration::ZERO, counts))
+fn responses(
+    session: &mut Session,
+    size: usize,
+    input: &[u8],
+    counts: &mut Counts,
+) -> Result<Vec<u8>, Refusal> {
+    run(size, input, |buffer| {
+        session.response(buffer, Duration::ZERO, counts)
+    })
 }
 
 fn name(topic: &str) -> Topic {
@@ -144,13 +173,27 @@ fn name(topic: &str) -> Topic {
 
 #[test]
 fn records_count_when_the_broker_has_taken_them_however_the_bytes_come() {
-    let input = [request(1, &produce(-1, "a", 3)), request(2, &produce(-1, "b", 4))].concat();
-    let answer = [response(1, &produced("a", 0)), response(2, &produced("b", 29))].concat();
+    let input = [
+        request(1, &produce(-1, "a", 3)),
+        request(2, &produce(-1, "b", 4)),
+    ]
+    .concat();
+    let answer = [
+        response(1, &produced("a", 0)),
+        response(2, &produced("b", 29)),
+    ]
+    .concat();
     for size in [1, 2, 7, 50, 10_000] {
         let (mut session, mut counts) = (client(), Counts::default());
-        assert_eq!(requests(&mut session, size, &input, &mut counts).unwrap(), input);
+        assert_eq!(
+            requests(&mut session, size, &input, &mut counts).unwrap(),
+            input
+        );
         assert_eq!(counts, Counts::default());
-        assert_eq!(responses(&mut session, size, &answer, &mut counts).unwrap(), answer);
+        assert_eq!(
+            responses(&mut session, size, &answer, &mut counts).unwrap(),
+            answer
+        );
         assert_eq!(counts.produced, [(name("a"), 3)], "chunks of {size}");
         assert_eq!(counts.denied, [name("b")]);
         assert_eq!(counts.errors, [("Produce", 29)]);
@@ -179,7 +222,13 @@ fn an_answer_out_of_turn_ends_the_connection() {
     requests(&mut session, 100, &input, &mut counts).unwrap();
     let answer = response(2, &message(ApiKey::HEARTBEAT, 4, Direction::Response));
     let refusal = responses(&mut session, 100, &answer, &mut counts).unwrap_err();
-    assert_eq!(refusal, Refusal::Unexpected { got: 2, expected: Some(1) });
+    assert_eq!(
+        refusal,
+        Refusal::Unexpected {
+            got: 2,
+            expected: Some(1)
+        }
+    );
 }
 
 #[test]
@@ -189,7 +238,10 @@ fn what_cannot_be_read_is_refused_before_it_is_passed_on() {
     for (bytes, what) in [
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "frame_length"),
         (vec![0xff; 20], "frame_length"),
-        ([0, 0, 0, 10, 0x7f, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff].to_vec(), "unknown_api"),
+        (
+            [0, 0, 0, 10, 0x7f, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff].to_vec(),
+            "unknown_api",
+        ),
         (
             {
                 bad[length - 1] = 9;
@@ -231,10 +283,23 @@ fn every_broker_in_metadata_is_at_the_sidecar() {
         let got = decode(body.layout(), &got, Budget::of(got.len())).unwrap();
         let at: Vec<_> = got
             .structs("Brokers")
-            .map(|b| (b.int("NodeId"), b.str("Host").unwrap().to_owned(), b.int("Port")))
+            .map(|b| {
+                (
+                    b.int("NodeId"),
+                    b.str("Host").unwrap().to_owned(),
+                    b.int("Port"),
+                )
+            })
             .collect();
         let host = || "127.0.0.1".to_owned();
-        assert_eq!(at, [(0, host(), 20_000), (1, host(), 20_001), (2, host(), 20_002)]);
+        assert_eq!(
+            at,
+            [
+                (0, host(), 20_000),
+                (1, host(), 20_001),
+                (2, host(), 20_002)
+            ]
+        );
         assert_eq!(counts.denied, [name("secret")]);
     }
 }
@@ -246,13 +311,22 @@ fn no_brokers_name_is_left_at_the_end_of_a_fetch_and_no_length_changes() {
     data.set("TopicId", Value::Uuid([7; 16]));
     let mut partition = data.child("Partitions").unwrap();
     partition.set("Records", Value::Records(batch(5)));
-    data.set("Partitions", Value::Array(vec![Value::Struct(Box::new(partition))]));
-    body.set("Responses", Value::Array(vec![Value::Struct(Box::new(data))]));
+    data.set(
+        "Partitions",
+        Value::Array(vec![Value::Struct(Box::new(partition))]),
+    );
+    body.set(
+        "Responses",
+        Value::Array(vec![Value::Struct(Box::new(data))]),
+    );
     let mut endpoint = body.child("NodeEndpoints").unwrap();
     endpoint.set("NodeId", Value::Int32(2));
     endpoint.set("Host", "demo-2.demo-nodes.kafka.svc");
     endpoint.set("Port", Value::Int32(9092));
-    body.set("NodeEndpoints", Value::Array(vec![Value::Struct(Box::new(endpoint))]));
+    body.set(
+        "NodeEndpoints",
+        Value::Array(vec![Value::Struct(Box::new(endpoint))]),
+    );
     let answer = response(5, &body);
     for size in 1..answer.len() + 1 {
         let (mut session, mut counts) = (client(), Counts::default());
@@ -264,7 +338,10 @@ fn no_brokers_name_is_left_at_the_end_of_a_fetch_and_no_length_changes() {
         let got = Bytes::from(got).slice(4 + 5..);
         let got = decode(body.layout(), &got, Budget::bytes(1 << 20)).unwrap();
         let endpoint = got.structs("NodeEndpoints").next().unwrap();
-        assert_eq!((endpoint.str("Host"), endpoint.int("Port")), (Some("127.0.0.1"), 20_002));
+        assert_eq!(
+            (endpoint.str("Host"), endpoint.int("Port")),
+            (Some("127.0.0.1"), 20_002)
+        );
         assert_eq!(counts.consumed, [(Topic::Id([7; 16]), 5)]);
     }
 }
@@ -301,7 +378,10 @@ fn a_refused_login_ends_the_connection() {
     let (mut session, mut counts) = (Session::node(), Counts::default());
     session.login("token", Duration::ZERO);
     let mut refused = message(ApiKey::SASL_AUTHENTICATE, 1, Direction::Response);
-    refused.set("AuthBytes", Value::Bytes(br#"{"status":"invalid_token"}"#[..].into()));
+    refused.set(
+        "AuthBytes",
+        Value::Bytes(br#"{"status":"invalid_token"}"#[..].into()),
+    );
     let answers = [
         response(0, &message(ApiKey::SASL_HANDSHAKE, 1, Direction::Response)),
         response(1, &refused),
@@ -320,9 +400,15 @@ fn a_drain_lets_the_request_under_way_end_and_takes_no_other() {
     session.drain();
     assert!(!session.is_drained());
     let mut buffer = BytesMut::from(rest);
-    let step = session.request(&mut buffer, Duration::ZERO, &mut counts).unwrap();
+    let step = session
+        .request(&mut buffer, Duration::ZERO, &mut counts)
+        .unwrap();
     assert_eq!(step, Step::Forward(rest.len()));
-    let step = session.request(&mut BytesMut::from(&heartbeat[..]), Duration::ZERO, &mut counts);
+    let step = session.request(
+        &mut BytesMut::from(&heartbeat[..]),
+        Duration::ZERO,
+        &mut counts,
+    );
     assert_eq!(step.unwrap(), Step::Wait);
     let answer = response(1, &message(ApiKey::HEARTBEAT, 4, Direction::Response));
     responses(&mut session, 100, &answer, &mut counts).unwrap();

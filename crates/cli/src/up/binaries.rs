@@ -47,6 +47,8 @@ impl Binaries {
 
     /// Checks that all of them are there.
     pub fn check(&self) -> Result<()> {
-        PROGRAMS.iter().try_for_each(|name| self.program(name).map(drop))
+        PROGRAMS
+            .iter()
+            .try_for_each(|name| self.program(name).map(drop))
     }
 }

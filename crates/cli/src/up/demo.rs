@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use k8s_openapi::api::core::v1::Pod;
-use kube::core::GroupVersionKind;
 use kube::api::ApiResource;
+use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _, discovery};
 use serde_json::Value;
 use tubeway_config::{ClusterRef, ports};
@@ -33,9 +33,16 @@ pub async fn operator(client: &Client, cert_ttl: Duration) -> Result<()> {
     let mut documents = apply::documents(include_str!("../../manifests/operator.yaml"))?;
     let pod = documents.pop();
     apply::all(client, documents).await?;
-    apply::all(client, apply::documents(include_str!("../../../../deploy/rbac.yaml"))?).await?;
+    apply::all(
+        client,
+        apply::documents(include_str!("../../../../deploy/rbac.yaml"))?,
+    )
+    .await?;
     if let Some(mut pod) = pod {
-        if let Some(args) = pod.pointer_mut("/spec/containers/0/args").and_then(Value::as_array_mut) {
+        if let Some(args) = pod
+            .pointer_mut("/spec/containers/0/args")
+            .and_then(Value::as_array_mut)
+        {
             args.push(format!("--cert-ttl={}s", cert_ttl.as_secs()).into());
         }
         apply::all(client, vec![pod]).await?;
@@ -44,19 +51,44 @@ pub async fn operator(client: &Client, cert_ttl: Duration) -> Result<()> {
 }
 
 /// Waits until the operator's pod is ready.
-pub async fn wait_for_operator(client: &Client, progress: &Progress, shutdown: &Shutdown) -> Result<()> {
-    wait_for_pod(client, "tubeway-system", "tubeway-operator", OPERATOR_WITHIN, progress, shutdown).await
+pub async fn wait_for_operator(
+    client: &Client,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<()> {
+    wait_for_pod(
+        client,
+        "tubeway-system",
+        "tubeway-operator",
+        OPERATOR_WITHIN,
+        progress,
+        shutdown,
+    )
+    .await
 }
 
 /// Applies the cluster, its topic, and who may use it.
 pub async fn cluster(client: &Client) -> Result<()> {
-    apply::all(client, apply::documents(include_str!("../../manifests/demo.yaml"))?).await
+    apply::all(
+        client,
+        apply::documents(include_str!("../../manifests/demo.yaml"))?,
+    )
+    .await
 }
 
 /// Waits for the cluster, its topic, and the access to it.
-pub async fn wait_for_cluster(client: &Client, progress: &Progress, shutdown: &Shutdown) -> Result<()> {
+pub async fn wait_for_cluster(
+    client: &Client,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<()> {
     for (kind, namespace, name, conditions) in [
-        ("KafkaCluster", "kafka", "demo", ["Ready", "AccessApplied"].as_slice()),
+        (
+            "KafkaCluster",
+            "kafka",
+            "demo",
+            ["Ready", "AccessApplied"].as_slice(),
+        ),
         ("KafkaTopic", "shop", "orders", &["Ready"]),
     ] {
         let gvk = GroupVersionKind::gvk(GROUP, "v1alpha1", kind);
@@ -67,7 +99,9 @@ pub async fn wait_for_cluster(client: &Client, progress: &Progress, shutdown: &S
                 match status::condition(&object.data, condition) {
                     Some(text) if text == condition.to_lowercase() => {}
                     Some(text) => return Seen::NotYet(format!("{name} is {text}")),
-                    None => return Seen::NotYet(format!("{name} has no condition {condition} yet")),
+                    None => {
+                        return Seen::NotYet(format!("{name} has no condition {condition} yet"));
+                    }
                 }
             }
             Seen::Done
@@ -92,7 +126,11 @@ pub async fn clients(client: &Client) -> Result<()> {
 }
 
 /// Waits until the clients run.
-pub async fn wait_for_clients(client: &Client, progress: &Progress, shutdown: &Shutdown) -> Result<()> {
+pub async fn wait_for_clients(
+    client: &Client,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<()> {
     for name in ["checkout", "billing", "intruder"] {
         wait_for_pod(client, "shop", name, CLIENTS_WITHIN, progress, shutdown).await?;
     }
@@ -135,10 +173,17 @@ async fn wait_for_pod(
             .ok();
         match pod {
             Some(pod) if status::is_ready(&pod) => Seen::Done,
-            pod => Seen::NotYet(format!("{} is not ready{}", object.name_any(), why(pod.as_ref()))),
+            pod => Seen::NotYet(format!(
+                "{} is not ready{}",
+                object.name_any(),
+                why(pod.as_ref())
+            )),
         }
     };
-    until(api, name, within, shutdown, look, |why| progress.waits_for(why)).await
+    until(api, name, within, shutdown, look, |why| {
+        progress.waits_for(why)
+    })
+    .await
 }
 
 /// The first container that says why it waits.

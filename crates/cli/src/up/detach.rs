@@ -35,11 +35,16 @@ pub async fn run(state: &State) -> Result<()> {
         show(&mut lines)?;
         if let Some(status) = child.try_wait()? {
             show(&mut lines)?;
-            bail!("`tubeway up` ended ({status}); its output is in {}", log.display());
+            bail!(
+                "`tubeway up` ended ({status}); its output is in {}",
+                log.display()
+            );
         }
         if state.running()?.is_some_and(|running| running.ready) {
             show(&mut lines)?;
-            println!("\nruns in the background; `tubeway status` shows it, `tubeway down` stops it");
+            println!(
+                "\nruns in the background; `tubeway status` shows it, `tubeway down` stops it"
+            );
             return Ok(());
         }
     }

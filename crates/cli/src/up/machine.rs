@@ -85,9 +85,16 @@ impl Machine {
         let pods: Api<Pod> = Api::all(self.client.clone());
         let pods = pods.list(&ListParams::default()).await?.items;
         let active = active_controllers(&self.client).await.unwrap_or_default();
-        for pod in stop_order::order(&pods, &active) {
-            progress.waits_for(&format!("{}/{}", pod.0, pod.1));
-            self.agent.stop_pods(vec![pod], GRACE).await;
+        for together in stop_order::groups(&pods, &active) {
+            let names: Vec<String> = together
+                .iter()
+                .map(|(n, pod)| format!("{n}/{pod}"))
+                .collect();
+            progress.waits_for(&names.join(", "));
+            let stops = together
+                .into_iter()
+                .map(|pod| self.agent.stop_pods(vec![pod], GRACE));
+            futures::future::join_all(stops).await;
         }
         self.agent.shutdown().await;
         self.server.shutdown().await;

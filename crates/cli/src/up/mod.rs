@@ -107,14 +107,19 @@ async fn serve(
 }
 
 async fn watch(client: &Client, shutdown: &Shutdown) -> Result<()> {
-    println!("What flows, as the brokers' sidecars count it (Ctrl-C stops everything; the data stays):");
+    println!(
+        "What flows, as the brokers' sidecars count it (Ctrl-C stops everything; the data stays):"
+    );
     live::run(client, shutdown).await
 }
 
 fn summary(state: &State, options: &Options, machine: &Machine, progress: &Progress) {
     println!("\nup after {}", seconds(progress.elapsed()));
     println!("  API server   {}", machine.url());
-    println!("  kubectl      export KUBECONFIG={}", state.kubeconfig().display());
+    println!(
+        "  kubectl      export KUBECONFIG={}",
+        state.kubeconfig().display()
+    );
     if !options.no_demo {
         println!("  bootstrap    demo-bootstrap.kafka.svc:9092, inside the mesh");
         println!("  from here    tubeway connect --as shop/checkout");
@@ -125,7 +130,8 @@ fn summary(state: &State, options: &Options, machine: &Machine, progress: &Progr
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let error = || format!("{text:?} is not a duration; it takes a number and s, m or h, as in 24h");
+    let error =
+        || format!("{text:?} is not a duration; it takes a number and s, m or h, as in 24h");
     let (number, unit) = text.split_at(text.len().saturating_sub(1));
     let number: u64 = number.parse().map_err(|_| error())?;
     match unit {

@@ -34,7 +34,9 @@ pub async fn run(state: &State, progress: &Progress) -> Result<Found> {
     let cache = State::cache()?;
     let report = progress.clone();
     let kafka = tokio::task::spawn_blocking(move || {
-        KafkaDist::ensure(&cache.join("kafka"), KAFKA_VERSION, |what| report.waits_for(what))
+        KafkaDist::ensure(&cache.join("kafka"), KAFKA_VERSION, |what| {
+            report.waits_for(what)
+        })
     })
     .await?
     .with_context(|| format!("cannot get Kafka {KAFKA_VERSION}"))?;
@@ -46,7 +48,8 @@ pub async fn run(state: &State, progress: &Progress) -> Result<Found> {
 }
 
 fn room(dir: &Path) -> Result<()> {
-    let stat = rustix::fs::statvfs(dir).with_context(|| format!("cannot look at {}", dir.display()))?;
+    let stat =
+        rustix::fs::statvfs(dir).with_context(|| format!("cannot look at {}", dir.display()))?;
     let free = stat.f_bavail * stat.f_frsize;
     if free < NEEDED {
         bail!(

@@ -1,31 +1,55 @@
 //! In which order an installation stops.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use tubeway_api::labels::{CLUSTER, NODE_ID};
 
 /// Namespace and name of a pod.
 pub type PodName = (String, String);
 
-/// Clients first; then the operator, which would make again what stops; then
-/// the brokers, the active controller last, because a quorum whose nodes all
-/// stop at once can wait for itself.
-pub fn order(pods: &[Pod], active_controllers: &[(String, i64)]) -> Vec<PodName> {
-    let rank = |pod: &Pod| {
-        let labels = pod.labels();
-        let Some(node) = labels.get("kafka.tubeway.dev/node-id") else {
-            return u8::from(pod.name_any() == "tubeway-operator");
-        };
-        let active = active_controllers.iter().any(|(cluster, id)| {
-            labels.get("kafka.tubeway.dev/cluster") == Some(cluster) && node == &id.to_string()
-        });
-        if active { 3 } else { 2 }
-    };
-    let mut ordered: Vec<&Pod> = pods.iter().collect();
-    ordered.sort_by_key(|pod| (rank(pod), pod.name_any()));
-    ordered
+/// Which pods stop together, group after group: clients and all others first;
+/// then the operator, which would make again what stops; then each cluster's
+/// nodes one after the other, but the last two together.
+///
+/// A broker hands its partitions over by way of the active controller, which
+/// needs a majority of the quorum to write that down. All at once leaves no
+/// majority for anybody; one after the other leaves none for the last. The
+/// active controller is therefore one of the last two, which still are a
+/// majority of three while both hand over.
+pub fn groups(pods: &[Pod], active_controllers: &[(String, i64)]) -> Vec<Vec<PodName>> {
+    let node = |pod: &&Pod| pod.labels().contains_key(NODE_ID);
+    let (nodes, others): (Vec<&Pod>, Vec<&Pod>) = pods.iter().partition(node);
+    let (operator, clients): (Vec<&Pod>, Vec<&Pod>) = others
         .into_iter()
-        .map(|pod| (pod.namespace().unwrap_or_default(), pod.name_any()))
-        .collect()
+        .partition(|pod| pod.name_any() == "tubeway-operator");
+    let mut groups = vec![names(&clients), names(&operator)];
+    let mut clusters: BTreeMap<(String, &String), Vec<&Pod>> = BTreeMap::new();
+    for pod in nodes {
+        if let Some(cluster) = pod.labels().get(CLUSTER) {
+            let key = (pod.namespace().unwrap_or_default(), cluster);
+            clusters.entry(key).or_default().push(pod);
+        }
+    }
+    for ((_, cluster), mut nodes) in clusters {
+        let active = |pod: &Pod| {
+            active_controllers
+                .iter()
+                .any(|(of, id)| of == cluster && pod.labels().get(NODE_ID) == Some(&id.to_string()))
+        };
+        nodes.sort_by_key(|pod| (active(pod), pod.name_any()));
+        let alone = nodes.len().saturating_sub(2);
+        groups.extend(nodes[..alone].iter().map(|pod| names(&[*pod])));
+        groups.push(names(&nodes[alone..]));
+    }
+    groups.retain(|group| !group.is_empty());
+    groups
+}
+
+fn names(pods: &[&Pod]) -> Vec<PodName> {
+    let name = |pod: &&Pod| (pod.namespace().unwrap_or_default(), pod.name_any());
+    pods.iter().map(name).collect()
 }
 
 #[cfg(test)]
@@ -38,16 +62,19 @@ mod tests {
         pod.metadata.namespace = Some("x".to_owned());
         if let Some(node) = node {
             pod.metadata.labels = Some(
-                [("kafka.tubeway.dev/node-id", node), ("kafka.tubeway.dev/cluster", "demo")]
-                    .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                    .into(),
+                [
+                    ("kafka.tubeway.dev/node-id", node),
+                    ("kafka.tubeway.dev/cluster", "demo"),
+                ]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
             );
         }
         pod
     }
 
     #[test]
-    fn clients_then_the_operator_then_brokers_with_the_active_controller_last() {
+    fn clients_then_the_operator_then_brokers_with_the_active_controller_among_the_last_two() {
         let pods = [
             pod("demo-0", Some("0")),
             pod("demo-1", Some("1")),
@@ -55,10 +82,18 @@ mod tests {
             pod("tubeway-operator", None),
             pod("checkout", None),
         ];
-        let names: Vec<_> = order(&pods, &[("demo".to_owned(), 1)])
+        let groups: Vec<Vec<_>> = groups(&pods, &[("demo".to_owned(), 0)])
             .into_iter()
-            .map(|(_, name)| name)
+            .map(|group| group.into_iter().map(|(_, name)| name).collect())
             .collect();
-        assert_eq!(names, ["checkout", "tubeway-operator", "demo-0", "demo-2", "demo-1"]);
+        assert_eq!(
+            groups,
+            [
+                vec!["checkout"],
+                vec!["tubeway-operator"],
+                vec!["demo-1"],
+                vec!["demo-2", "demo-0"]
+            ]
+        );
     }
 }

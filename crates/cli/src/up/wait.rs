@@ -28,7 +28,10 @@ pub async fn until(
     report: impl Fn(&str),
 ) -> Result<()> {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut objects = watcher(api, config).default_backoff().applied_objects().boxed();
+    let mut objects = watcher(api, config)
+        .default_backoff()
+        .applied_objects()
+        .boxed();
     let mut reason = format!("{name} is not there yet");
     let found = async {
         while let Some(object) = objects.try_next().await.context("the watch failed")? {

@@ -12,7 +12,9 @@ impl LogSource for LogReader {
         async move {
             let options = LogOptions {
                 follow: request.follow,
-                tail: request.tail_lines.and_then(|lines| usize::try_from(lines).ok()),
+                tail: request
+                    .tail_lines
+                    .and_then(|lines| usize::try_from(lines).ok()),
                 previous: request.previous,
             };
             let LogRequest {

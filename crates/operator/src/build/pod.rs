@@ -37,7 +37,9 @@ pub fn pod(
     let mut volumes = Mesh::volumes();
     volumes.push(json!({"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}));
     volumes.push(json!({"name": "config", "configMap": {"name": names::config_map(&node.pod)}}));
-    volumes.push(json!({"name": "data", "persistentVolumeClaim": {"claimName": names::claim(&node.pod)}}));
+    volumes.push(
+        json!({"name": "data", "persistentVolumeClaim": {"claimName": names::claim(&node.pod)}}),
+    );
     volumes.push(json!({"name": "tmp", "emptyDir": {}}));
     let spec = json!({
         "serviceAccountName": cluster.names.service_account(),
@@ -114,8 +116,11 @@ fn digest(spec: &Value, properties: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(spec.to_string());
     hash.update(properties);
-    hash.finalize().iter().take(16).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hash.finalize()
+        .iter()
+        .take(16)
+        .fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

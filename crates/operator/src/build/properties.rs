@@ -35,10 +35,19 @@ fn defaults(cluster: &ValidatedCluster) -> BTreeMap<String, String> {
         ("default.replication.factor", replicas.to_string()),
         ("min.insync.replicas", min_in_sync.to_string()),
         ("offsets.topic.replication.factor", replicas.to_string()),
-        ("transaction.state.log.replication.factor", replicas.to_string()),
+        (
+            "transaction.state.log.replication.factor",
+            replicas.to_string(),
+        ),
         ("transaction.state.log.min.isr", min_in_sync.to_string()),
-        ("share.coordinator.state.topic.replication.factor", replicas.to_string()),
-        ("share.coordinator.state.topic.min.isr", min_in_sync.to_string()),
+        (
+            "share.coordinator.state.topic.replication.factor",
+            replicas.to_string(),
+        ),
+        (
+            "share.coordinator.state.topic.min.isr",
+            min_in_sync.to_string(),
+        ),
         // The default of 128 MB does not fit into a small heap.
         ("log.cleaner.dedupe.buffer.size", "8388608".to_owned()),
     ]
@@ -96,9 +105,18 @@ fn owned(
         ("controller.quorum.bootstrap.servers", voters.join(",")),
         ("sasl.mechanism.inter.broker.protocol", "PLAIN".to_owned()),
         ("sasl.mechanism.controller.protocol", "PLAIN".to_owned()),
-        ("listener.name.client.sasl.enabled.mechanisms", "OAUTHBEARER".to_owned()),
-        ("listener.name.internal.sasl.enabled.mechanisms", "PLAIN".to_owned()),
-        ("listener.name.controller.sasl.enabled.mechanisms", "PLAIN".to_owned()),
+        (
+            "listener.name.client.sasl.enabled.mechanisms",
+            "OAUTHBEARER".to_owned(),
+        ),
+        (
+            "listener.name.internal.sasl.enabled.mechanisms",
+            "PLAIN".to_owned(),
+        ),
+        (
+            "listener.name.controller.sasl.enabled.mechanisms",
+            "PLAIN".to_owned(),
+        ),
         (
             "authorizer.class.name",
             "org.apache.kafka.metadata.authorizer.StandardAuthorizer".to_owned(),
@@ -107,7 +125,11 @@ fn owned(
         (
             // The sidecars speak for peers, for the node, and for the operator.
             "super.users",
-            format!("User:peer;{};{}", nodes_id.principal(), operator_id.principal()),
+            format!(
+                "User:peer;{};{}",
+                nodes_id.principal(),
+                operator_id.principal()
+            ),
         ),
     ]
     .into_iter()
@@ -115,11 +137,21 @@ fn owned(
     .collect();
     options.insert(
         format!("{OAUTH}.server.callback.handler.class"),
-        "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler".to_owned(),
+        "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler"
+            .to_owned(),
     );
-    options.insert(format!("{OAUTH}.oauthbearer.expected.audience"), "kafka".to_owned());
-    options.insert(format!("{OAUTH}.oauthbearer.expected.issuer"), "tubeway".to_owned());
-    options.insert("inter.broker.listener.name".to_owned(), "INTERNAL".to_owned());
+    options.insert(
+        format!("{OAUTH}.oauthbearer.expected.audience"),
+        "kafka".to_owned(),
+    );
+    options.insert(
+        format!("{OAUTH}.oauthbearer.expected.issuer"),
+        "tubeway".to_owned(),
+    );
+    options.insert(
+        "inter.broker.listener.name".to_owned(),
+        "INTERNAL".to_owned(),
+    );
     if !node.broker {
         options.retain(|option, _| !option.starts_with("listener.name.client"));
     }

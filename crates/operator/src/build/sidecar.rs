@@ -51,10 +51,14 @@ impl Mesh {
     }
 
     /// A native sidecar (an init container that keeps running) in `role`.
-    pub fn container(&self, role: &str, cluster: &ClusterRef, more_env: &[Value], more_mounts: &[Value]) -> Value {
-        let field = |name: &str, path: &str| {
-            json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}})
-        };
+    pub fn container(
+        &self,
+        role: &str,
+        cluster: &ClusterRef,
+        more_env: &[Value],
+        more_mounts: &[Value],
+    ) -> Value {
+        let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
         let var = |name: &str, value: &str| json!({"name": name, "value": value});
         let mut env = vec![
             field("POD_NAME", "metadata.name"),

@@ -58,7 +58,8 @@ mod tests {
     #[test]
     fn defaults_of_the_server_are_no_difference() {
         let live = json!({"metadata": {"name": "a", "uid": "1"}, "spec": {"ports": [{"port": 1, "protocol": "TCP"}]}});
-        let wanted = json!({"metadata": {"name": "a"}, "spec": {"ports": [{"port": 1}], "selector": {}}});
+        let wanted =
+            json!({"metadata": {"name": "a"}, "spec": {"ports": [{"port": 1}], "selector": {}}});
         assert!(covers(&live, &wanted));
     }
 

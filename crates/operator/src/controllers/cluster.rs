@@ -70,9 +70,21 @@ pub async fn run(context: Context) {
             Some(ObjectRef::new(&pool.spec.cluster).within(&namespace))
         })
         .watches(Api::<Pod>::all(client.clone()), labelled(), owner_by_label)
-        .watches(Api::<ConfigMap>::all(client.clone()), labelled(), owner_by_label)
-        .watches(Api::<PersistentVolumeClaim>::all(client.clone()), labelled(), owner_by_label)
-        .watches(Api::<ServiceAccount>::all(client), labelled(), owner_by_label)
+        .watches(
+            Api::<ConfigMap>::all(client.clone()),
+            labelled(),
+            owner_by_label,
+        )
+        .watches(
+            Api::<PersistentVolumeClaim>::all(client.clone()),
+            labelled(),
+            owner_by_label,
+        )
+        .watches(
+            Api::<ServiceAccount>::all(client),
+            labelled(),
+            owner_by_label,
+        )
         .run(reconcile, retry, Arc::new(context))
         .for_each(|result| async move {
             if let Err(error) = result {
@@ -92,10 +104,15 @@ fn retry(cluster: Arc<KafkaCluster>, error: &ReconcileError, _: Arc<Context>) ->
     Action::requeue(RETRY)
 }
 
-async fn reconcile(cluster: Arc<KafkaCluster>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+async fn reconcile(
+    cluster: Arc<KafkaCluster>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
     let begun = Instant::now();
     let result = look(&cluster, &context).await;
-    context.metrics.reconciled(NAME, begun.elapsed(), result.is_err());
+    context
+        .metrics
+        .reconciled(NAME, begun.elapsed(), result.is_err());
     result
 }
 
@@ -130,14 +147,29 @@ async fn dereference(client: &Client, cluster: &ClusterRef) -> Result<Found, kub
     let of_cluster = ListParams::default().labels(&format!("{}={}", labels::CLUSTER, cluster.name));
     let pools: Api<KafkaNodePool> = Api::namespaced(client.clone(), namespace);
     let mut pools = pools.list(&ListParams::default()).await?.items;
-    pools.retain(|pool| pool.spec.cluster == cluster.name && pool.metadata.deletion_timestamp.is_none());
+    pools.retain(|pool| {
+        pool.spec.cluster == cluster.name && pool.metadata.deletion_timestamp.is_none()
+    });
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
     let node = |labels: &BTreeMap<String, String>| labels.contains_key(labels::NODE_ID);
     Ok(Found {
         pools,
-        pods: by_name(pods.list(&of_cluster).await?.items.into_iter().filter(|p| node(p.labels()))),
-        claims: by_name(claims.list(&of_cluster).await?.items.into_iter().filter(|c| node(c.labels()))),
+        pods: by_name(
+            pods.list(&of_cluster)
+                .await?
+                .items
+                .into_iter()
+                .filter(|p| node(p.labels())),
+        ),
+        claims: by_name(
+            claims
+                .list(&of_cluster)
+                .await?
+                .items
+                .into_iter()
+                .filter(|c| node(c.labels())),
+        ),
     })
 }
 
@@ -165,7 +197,11 @@ impl Found {
 // === apply ===
 
 /// Tells the sidecars and the admin clients which nodes have an address.
-fn publish(context: &Context, cluster: &ValidatedCluster, found: &Found) -> Result<(), ReconcileError> {
+fn publish(
+    context: &Context,
+    cluster: &ValidatedCluster,
+    found: &Found,
+) -> Result<(), ReconcileError> {
     let identity = cluster.names.identity(&context.config.trust_domain)?;
     let nodes = cluster
         .nodes
@@ -196,10 +232,13 @@ fn publish(context: &Context, cluster: &ValidatedCluster, found: &Found) -> Resu
 }
 
 fn roles(node: &ValidatedNode) -> BTreeSet<NodeRole> {
-    [(node.broker, NodeRole::Broker), (node.controller, NodeRole::Controller)]
-        .into_iter()
-        .filter_map(|(has, role)| has.then_some(role))
-        .collect()
+    [
+        (node.broker, NodeRole::Broker),
+        (node.controller, NodeRole::Controller),
+    ]
+    .into_iter()
+    .filter_map(|(has, role)| has.then_some(role))
+    .collect()
 }
 
 /// Brings what there is closer to what is wanted.
@@ -219,8 +258,13 @@ async fn reach(
     let mut wanted_pods = BTreeMap::new();
     // What is missing is made before anything waits for anything.
     for node in cluster.nodes.values() {
-        let properties = build::properties::server_properties(cluster, node, &nodes_id, &operator_id);
-        write(context, &build::config_map(cluster, node, &properties, &quorum)).await?;
+        let properties =
+            build::properties::server_properties(cluster, node, &nodes_id, &operator_id);
+        write(
+            context,
+            &build::config_map(cluster, node, &properties, &quorum),
+        )
+        .await?;
         let claim = build::claim(cluster, node)?;
         if !found.claims.contains_key(&claim.name_any()) {
             create(client, &cluster.names.namespace, &claim).await?;
@@ -257,14 +301,17 @@ async fn write(context: &Context, wanted: &serde_json::Value) -> Result<(), kube
 }
 
 /// Who founded the quorum: made with the cluster, read ever after.
-async fn quorum_document(context: &Context, cluster: &ValidatedCluster) -> Result<String, ReconcileError> {
+async fn quorum_document(
+    context: &Context,
+    cluster: &ValidatedCluster,
+) -> Result<String, ReconcileError> {
     let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &cluster.names.namespace);
     let name = cluster.names.quorum();
     let map = match maps.get_opt(&name).await? {
         Some(map) => map,
         None => {
-            let wanted: ConfigMap =
-                serde_json::from_value(build::quorum_config_map(cluster)).map_err(BuildError::from)?;
+            let wanted: ConfigMap = serde_json::from_value(build::quorum_config_map(cluster))
+                .map_err(BuildError::from)?;
             create(&context.client, &cluster.names.namespace, &wanted).await?;
             context.metrics.wrote(NAME);
             maps.get(&name).await?
@@ -300,7 +347,11 @@ async fn replace_outdated(
     found: &Found,
     wanted: &BTreeMap<u32, Pod>,
 ) -> Result<Option<String>, ReconcileError> {
-    let leader = object.status.as_ref().and_then(|s| s.quorum.as_ref()).map(|q| q.leader);
+    let leader = object
+        .status
+        .as_ref()
+        .and_then(|s| s.quorum.as_ref())
+        .map(|q| q.leader);
     let states: Vec<NodeState> = cluster
         .nodes
         .values()
@@ -319,7 +370,11 @@ async fn replace_outdated(
         Replacement::Wait(why) => return Ok(Some(why)),
         Replacement::Replace(id) => id,
     };
-    let Some(pod) = cluster.nodes.get(&id).and_then(|node| found.pods.get(&node.pod)) else {
+    let Some(pod) = cluster
+        .nodes
+        .get(&id)
+        .and_then(|node| found.pods.get(&node.pod))
+    else {
         return Ok(None);
     };
     let name = pod.name_any();

@@ -43,12 +43,17 @@ impl ConfigStream {
         Self { topologies }
     }
 
-    async fn subscribe(self, request: Request<Streaming<Report>>) -> Result<Response<Updates>, Status> {
+    async fn subscribe(
+        self,
+        request: Request<Streaming<Report>>,
+    ) -> Result<Response<Updates>, Status> {
         let peer = request
             .extensions()
             .get::<PeerIdentity>()
             .and_then(|peer| peer.0.clone())
-            .ok_or_else(|| Status::unauthenticated("the stream takes callers with a certificate of the mesh"))?;
+            .ok_or_else(|| {
+                Status::unauthenticated("the stream takes callers with a certificate of the mesh")
+            })?;
         let mut reports = request.into_inner();
         let subscribe = reports
             .message()
@@ -65,7 +70,9 @@ impl ConfigStream {
     fn subscriber(&self, peer: &SpiffeId, subscribe: &Subscribe) -> Subscriber {
         // A pod's name is what it says; the namespace is what it proved, so
         // that nobody can answer for a pod of another namespace.
-        let namespace = peer.service_account().map_or("", |(namespace, _)| namespace);
+        let namespace = peer
+            .service_account()
+            .map_or("", |(namespace, _)| namespace);
         Subscriber {
             topologies: self.topologies.clone(),
             cluster: ClusterRef {
@@ -120,7 +127,11 @@ impl StreamingService<Report> for ConfigStream {
 
 impl Subscriber {
     /// Sends each change and notes each acknowledgement until the sidecar leaves.
-    async fn serve(self, mut reports: Streaming<Report>, updates: mpsc::Sender<Result<Update, Status>>) {
+    async fn serve(
+        self,
+        mut reports: Streaming<Report>,
+        updates: mpsc::Sender<Result<Update, Status>>,
+    ) {
         let mut newest = self.topologies.subscribe(&self.cluster);
         newest.mark_changed();
         loop {
@@ -155,7 +166,11 @@ impl Subscriber {
         let result = if outcome.error.is_empty() {
             Ok(outcome.version)
         } else {
-            warn!(pod = self.pod, error = outcome.error, "sidecar refused its configuration");
+            warn!(
+                pod = self.pod,
+                error = outcome.error,
+                "sidecar refused its configuration"
+            );
             Err(outcome.error)
         };
         self.topologies.taken(&self.cluster, &self.pod, result);

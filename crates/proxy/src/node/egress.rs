@@ -113,7 +113,9 @@ impl Egress {
             .borrow()
             .as_ref()
             .and_then(|topology| topology.node(self.node_id).map(|node| node.address))
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the peer has no address now"))?;
+            .ok_or_else(|| {
+                io::Error::new(io::ErrorKind::NotFound, "the peer has no address now")
+            })?;
         dial::mesh(&self.identity, &self.nodes, address, self.port).await
     }
 }

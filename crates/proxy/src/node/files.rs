@@ -103,7 +103,10 @@ mod tests {
             .write_hosts(&topology, &addresses)
             .unwrap();
         let text = fs::read_to_string(dir.path().join("hosts")).unwrap();
-        assert!(text.starts_with("127.11.0.3 demo-3.demo.kafka.svc\n127.0.0.1 localhost\n"), "{text}");
+        assert!(
+            text.starts_with("127.11.0.3 demo-3.demo.kafka.svc\n127.0.0.1 localhost\n"),
+            "{text}"
+        );
     }
 
     #[test]

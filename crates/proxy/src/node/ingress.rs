@@ -51,8 +51,14 @@ struct PrincipalTokens<'a> {
 impl Ingress {
     /// Serves one connection to its end.
     pub async fn serve(self, stream: TcpStream, from: SocketAddr) {
-        let authenticated =
-            authenticate(stream, from, "client", &self.tls, &self.identity, &self.metrics);
+        let authenticated = authenticate(
+            stream,
+            from,
+            "client",
+            &self.tls,
+            &self.identity,
+            &self.metrics,
+        );
         let Some(client) = authenticated.await else {
             return;
         };
@@ -73,7 +79,11 @@ impl Ingress {
             signer: &self.signer,
             principal: client.peer.clone(),
         };
-        let counting = Counting::new(self.metrics.clone(), client.peer.as_str(), self.names.clone());
+        let counting = Counting::new(
+            self.metrics.clone(),
+            client.peer.as_str(),
+            self.names.clone(),
+        );
         let end = pump(
             client.stream,
             broker,

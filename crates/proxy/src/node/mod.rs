@@ -86,7 +86,8 @@ pub async fn run(
 impl NodeSidecar {
     async fn run(self, node_id: u32, signer: Arc<LoginSigner>, health: Health) -> Result<()> {
         let broker = self.settings.addresses.broker(ports::CLIENT);
-        let names = names::TopicNames::start(broker, signer.clone(), self.nodes.clone(), &self.shutdown);
+        let names =
+            names::TopicNames::start(broker, signer.clone(), self.nodes.clone(), &self.shutdown);
         let takes_logins = watch_broker::start(
             broker,
             signer.clone(),
@@ -162,7 +163,10 @@ impl NodeSidecar {
                 continue;
             }
             let Some(address) = self.settings.addresses.egress(node.id) else {
-                warn!(node = node.id, "no egress address is left for a node of this id");
+                warn!(
+                    node = node.id,
+                    "no egress address is left for a node of this id"
+                );
                 continue;
             };
             let stop = Shutdown::default();

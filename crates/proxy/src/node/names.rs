@@ -127,7 +127,9 @@ impl Resolver {
 
     fn knows(&self, id: &Id) -> bool {
         let known = self.names.known.read();
-        known.unwrap_or_else(PoisonError::into_inner).contains_key(id)
+        known
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(id)
     }
 
     async fn resolve(&self, ids: &[Id]) -> Result<(), LoginError> {
@@ -178,15 +180,22 @@ fn read_names(frame: &[u8]) -> Result<Vec<(Id, String)>, String> {
         .map_err(|e| e.to_string())?
         .ok_or("the response ends within its header")?;
     let start = header.length as u64;
-    let mut walker = Walker::new(Arc::new(interest), start, u64::from(length), Trailing::Allow);
+    let mut walker = Walker::new(
+        Arc::new(interest),
+        start,
+        u64::from(length),
+        Trailing::Allow,
+    );
     let mut names = Vec::new();
     let mut name = None;
     walker
-        .feed(&frame[header.length..], |event| match (event.mark, event.what) {
-            (NAME, What::Text(text)) => name = Some(text.to_owned()),
-            (NAME, _) => name = None,
-            (ID, What::Uuid(id)) => names.extend(name.take().map(|name| (id, name))),
-            _ => {}
+        .feed(&frame[header.length..], |event| {
+            match (event.mark, event.what) {
+                (NAME, What::Text(text)) => name = Some(text.to_owned()),
+                (NAME, _) => name = None,
+                (ID, What::Uuid(id)) => names.extend(name.take().map(|name| (id, name))),
+                _ => {}
+            }
         })
         .map_err(|e| e.to_string())?;
     Ok(names)
