@@ -1,1 +1,12 @@
 //! Real Kafka, real clients, builders and the consistency checker, for tests.
+//!
+//! A test against real Kafka has three parts: [`tools::Tools`] has the programs,
+//! [`clients::Client`] sends and reads through whatever is to be tested, and
+//! [`checker::History`] says whether every record came through.
+
+pub mod broker;
+pub mod checker;
+pub mod clients;
+pub mod kafka_dist;
+pub mod records;
+pub mod tools;

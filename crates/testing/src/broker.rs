@@ -1,0 +1,282 @@
+//! A stock Kafka node, alone and without a mesh, for tests.
+//!
+//! It answers two needs: what a client or an operator does against real Kafka,
+//! and what a broker itself answers, to compare a proxy's answers with.
+
+mod probe;
+mod properties;
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::tools::Tools;
+use properties::{Ports, server_properties};
+
+/// Longest time until a node answers; two seconds is usual.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
+/// Between two looks at a node that does not answer yet.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Starts, each with other ports, before it is given up.
+const ATTEMPTS: usize = 3;
+/// Lines of the broker's log that an error or a failed test shows.
+const LOG_LINES: usize = 60;
+
+/// How a [`TestBroker`] differs from a bare one.
+#[derive(Debug, Clone, Default)]
+pub struct BrokerOptions {
+    users: Vec<String>,
+    acls: bool,
+    properties: Vec<(String, String)>,
+}
+
+/// A running node, combined broker and controller, with its data in a
+/// temporary folder. Dropping it kills it; if the thread is panicking, the end
+/// of its log goes to standard error.
+#[derive(Debug)]
+pub struct TestBroker {
+    child: Child,
+    ports: Ports,
+    folder: TempDir,
+}
+
+/// Why a node does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// A file, a port or a process could not be had.
+    #[error("could not {action}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// One of its programs failed.
+    #[error("{program} ended with {status}; its log ends:\n{log}")]
+    Ended {
+        /// Which.
+        program: &'static str,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last lines it wrote.
+        log: String,
+    },
+    /// It does not answer.
+    #[error("the broker did not answer within {START_TIMEOUT:?}; its log ends:\n{log}")]
+    Silent {
+        /// The last lines it wrote.
+        log: String,
+    },
+}
+
+// === impl BrokerOptions ===
+
+impl BrokerOptions {
+    /// Runs the `StandardAuthorizer`: nothing is allowed that no ACL allows,
+    /// but for whoever comes through [`TestBroker::bootstrap`].
+    #[must_use]
+    pub fn with_acls(mut self) -> Self {
+        self.acls = true;
+        self
+    }
+
+    /// Adds a user of the SASL listener; its password is its name.
+    #[must_use]
+    pub fn with_user(mut self, name: &str) -> Self {
+        self.users.push(name.to_owned());
+        self
+    }
+
+    /// Sets a property of `server.properties`, over whatever it was.
+    #[must_use]
+    pub fn with_property(mut self, name: &str, value: &str) -> Self {
+        self.properties.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+// === impl TestBroker ===
+
+impl TestBroker {
+    /// Formats and starts a node, and waits until it answers.
+    pub async fn start(tools: &Tools, options: &BrokerOptions) -> Result<Self, BrokerError> {
+        let mut attempt = 1;
+        loop {
+            // Another process may take a free port before the broker does.
+            match Self::start_once(tools, options).await {
+                Err(BrokerError::Ended { log, .. })
+                    if attempt < ATTEMPTS && log.contains("Address already in use") =>
+                {
+                    attempt += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn start_once(tools: &Tools, options: &BrokerOptions) -> Result<Self, BrokerError> {
+        let folder = tempfile::Builder::new()
+            .prefix("tubeway-broker-")
+            .tempdir()
+            .map_err(failed("make a temporary folder"))?;
+        let ports = Ports::free().map_err(failed("find free ports"))?;
+        let config = folder.path().join("server.properties");
+        fs::write(&config, server_properties(folder.path(), ports, options))
+            .map_err(failed("write server.properties"))?;
+        format_storage(tools, &config).await?;
+
+        let log = File::create(folder.path().join("broker.log"))
+            .map_err(failed("make the broker's log"))?;
+        let jvm = log4j(folder.path()).map_err(failed("write log4j2.properties"))?;
+        let child = tools
+            .dist
+            .command(
+                &tools.java,
+                &[
+                    "-Xmx256m",
+                    "-XX:+UseSerialGC",
+                    "-XX:TieredStopAtLevel=1",
+                    &jvm,
+                ],
+                "kafka.Kafka",
+            )
+            .arg(&config)
+            .stdout(log.try_clone().map_err(failed("share the broker's log"))?)
+            .stderr(log)
+            .spawn()
+            .map_err(failed("start java"))?;
+        let mut broker = Self {
+            child,
+            ports,
+            folder,
+        };
+        broker.wait_until_it_answers().await?;
+        Ok(broker)
+    }
+
+    async fn wait_until_it_answers(&mut self) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        let address = self.bootstrap();
+        while !probe::answers(address).await {
+            if let Some(status) = self
+                .child
+                .try_wait()
+                .map_err(failed("wait for the broker"))?
+            {
+                return Err(BrokerError::Ended {
+                    program: "kafka.Kafka",
+                    status,
+                    log: self.log_end(),
+                });
+            }
+            if Instant::now() > deadline {
+                return Err(BrokerError::Silent {
+                    log: self.log_end(),
+                });
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Address of the plain listener. Whoever connects is `User:ANONYMOUS`, a super user.
+    pub fn bootstrap(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports.plain).into()
+    }
+
+    /// Address of the SASL/PLAIN listener, for the users of the options.
+    pub fn sasl_bootstrap(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports.sasl).into()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("broker.log")).unwrap_or_default()
+    }
+
+    /// Its folder: `data`, `broker.log`, `server.properties`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn log_end(&self) -> String {
+        last_lines(&self.log())
+    }
+}
+
+impl Drop for TestBroker {
+    fn drop(&mut self) {
+        // Nothing of it is kept, so it need not end well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the broker's log ends:\n{}", self.log_end());
+        }
+    }
+}
+
+// === impl Ports ===
+
+impl Ports {
+    /// Three ports that were free a moment ago.
+    fn free() -> io::Result<Self> {
+        let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        // All three are open at once, or the system might choose one twice.
+        let held = [listen()?, listen()?, listen()?];
+        let port = |listener: &TcpListener| Ok::<_, io::Error>(listener.local_addr()?.port());
+        Ok(Self {
+            plain: port(&held[0])?,
+            sasl: port(&held[1])?,
+            controller: port(&held[2])?,
+        })
+    }
+}
+
+async fn format_storage(tools: &Tools, config: &Path) -> Result<(), BrokerError> {
+    let mut format: Command = tools.kafka("kafka.tools.StorageTool");
+    let output = format
+        .args(["format", "--standalone", "--cluster-id"])
+        .arg("dHViZXdheS10ZXN0LW5vZA")
+        .arg("--config")
+        .arg(config)
+        .output()
+        .await
+        .map_err(failed("run the storage tool"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(BrokerError::Ended {
+        program: "kafka.tools.StorageTool",
+        status: output.status,
+        log: last_lines(&String::from_utf8_lossy(
+            &[output.stdout, output.stderr].concat(),
+        )),
+    })
+}
+
+/// Writes the logging configuration; returns the JVM's flag for it.
+fn log4j(folder: &Path) -> io::Result<String> {
+    let path = folder.join("log4j2.properties");
+    fs::write(&path, include_str!("../kafka/log4j2.properties"))?;
+    Ok(format!("-Dlog4j2.configurationFile={}", path.display()))
+}
+
+fn failed(action: &'static str) -> impl FnOnce(io::Error) -> BrokerError {
+    move |source| BrokerError::Io { action, source }
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
