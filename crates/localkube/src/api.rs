@@ -11,6 +11,7 @@ mod discovery;
 mod form;
 mod openapi;
 mod patch;
+mod protobuf;
 mod read;
 pub(crate) mod request;
 mod review;

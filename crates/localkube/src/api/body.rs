@@ -6,6 +6,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::Value;
 
+use super::protobuf;
 use super::status::{Reply, Status};
 
 /// The largest body that is read, as in the real server: 3 MiB.
@@ -69,6 +70,11 @@ pub(super) fn parse(bytes: &[u8], media_type: &str) -> Reply<Value> {
                     .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))
             })
         }
-        _ => Err(Status::unsupported("application/json, application/yaml")),
+        protobuf::MEDIA_TYPE => {
+            protobuf::decode(bytes).map_err(|error| Status::bad_request(error.to_string()))
+        }
+        _ => Err(Status::unsupported(
+            "application/json, application/yaml, application/vnd.kubernetes.protobuf",
+        )),
     }
 }
