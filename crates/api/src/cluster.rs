@@ -117,6 +117,7 @@ pub struct KafkaClusterStatus {
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
     /// Kafka's `node.id`.
+    #[schemars(with = "i32")]
     pub id: u32,
     /// Name of the KafkaNodePool.
     pub pool: String,
@@ -131,9 +132,12 @@ pub struct NodeStatus {
 #[serde(rename_all = "camelCase")]
 pub struct QuorumStatus {
     /// Node id of the active controller.
+    #[schemars(with = "i32")]
     pub leader: u32,
     /// Epoch of that leader.
+    #[schemars(with = "i32")]
     pub epoch: u32,
     /// Node ids of the voters.
+    #[schemars(with = "Vec<i32>")]
     pub voters: Vec<u32>,
 }

@@ -37,3 +37,7 @@ pub const CLIENT_OF: &str = "kafka.tubeway.dev/cluster";
 
 /// Finalizer on a KafkaTopic whose deletion deletes the topic in Kafka.
 pub const TOPIC_FINALIZER: &str = "kafka.tubeway.dev/topic";
+
+/// Annotation on claims: Kafka's id of the cluster whose data they hold. A
+/// cluster that is made again over claims that stayed takes this id.
+pub const CLUSTER_ID: &str = "kafka.tubeway.dev/cluster-id";

@@ -5,6 +5,11 @@
 //! [`KafkaNodePool`], [`KafkaTopic`]) and what the operator reports back in
 //! their `status`; [`labels`] and [`condition`] hold the words both share.
 
+#![expect(
+    unreachable_pub,
+    reason = "kube's schema derive makes public structures inside functions"
+)]
+
 mod cluster;
 pub mod condition;
 pub mod labels;
@@ -18,8 +23,7 @@ pub use cluster::{
     NodeStatus, QuorumStatus,
 };
 pub use pool::{
-    Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeRole, Resources,
-    Storage,
+    Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeRole, Resources, Storage,
 };
 pub use topic::{DeletionPolicy, KafkaTopic, KafkaTopicSpec, KafkaTopicStatus, TopicClusterRef};
 pub use value::ConfigValue;

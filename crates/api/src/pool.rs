@@ -116,6 +116,7 @@ pub struct Storage {
     pub size: String,
     /// StorageClass of the claims; without it the cluster's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
     pub class: Option<String>,
     /// Whether the claims, and with them the data, go when the KafkaCluster
     /// goes. They stay unless this is set.
@@ -163,6 +164,7 @@ pub struct KafkaNodePoolStatus {
     pub conditions: Vec<Condition>,
     /// The ids that this pool's nodes have. An id, once given, stays.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<i32>")]
     pub node_ids: Vec<u32>,
     /// Pods that exist, for the `scale` subresource.
     #[serde(default)]

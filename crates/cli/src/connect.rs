@@ -12,6 +12,7 @@ use kube::{Api, Client};
 use tubeway_config::ClusterRef;
 use tubeway_telemetry::Shutdown;
 
+use crate::mesh;
 use crate::state::State;
 use crate::status;
 use crate::up::binaries::Binaries;
@@ -145,16 +146,13 @@ async fn sidecar(client: &Client, options: &Options, dir: &Path) -> Result<tokio
         .env("TUBEWAY_LOOPBACK", "127.0.0.1")
         .env("TUBEWAY_ADMIN_PORT", "0")
         .env("TUBEWAY_CLUSTER", options.cluster.to_string())
-        .env("TUBEWAY_TRUST_DOMAIN", "cluster.local")
+        .env("TUBEWAY_TRUST_DOMAIN", mesh::TRUST_DOMAIN)
         .env("TUBEWAY_CONTROL_PLANE", format!("{address}:15012"))
         .env(
             "TUBEWAY_CONTROL_PLANE_NAME",
             "tubeway-operator.tubeway-system.svc",
         )
-        .env(
-            "TUBEWAY_CONTROL_PLANE_ID",
-            "spiffe://cluster.local/ns/tubeway-system/sa/tubeway-operator",
-        )
+        .env("TUBEWAY_CONTROL_PLANE_ID", mesh::OPERATOR_ID)
         .env("TUBEWAY_TOKEN_FILE", dir.join("token"))
         .env("TUBEWAY_ROOTS_FILE", dir.join("root-cert.pem"))
         .env("TUBEWAY_STATE_DIR", dir)

@@ -4,6 +4,7 @@ mod apply;
 mod connect;
 mod flows;
 mod live;
+mod mesh;
 mod progress;
 mod state;
 mod status;

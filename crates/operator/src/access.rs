@@ -84,8 +84,8 @@ pub async fn controller(context: Context) -> Result<(), StoresGone> {
         }
         workers.publish(&context, compiled);
         tokio::select! {
-            changed = changes.changed() => changed.map_err(|_| StoresGone)?,
-            changed = clusters.changed() => changed.map_err(|_| StoresGone)?,
+            rbac = changes.changed() => rbac.map_err(|_| StoresGone)?,
+            reached = clusters.changed() => reached.map_err(|_| StoresGone)?,
             Some(ended) = workers.tasks.join_next() => workers.ended(&ended),
         }
         sleep(DEBOUNCE).await;

@@ -1,83 +1,63 @@
-//! What the operator is told at its start.
+//! How one operator is set up.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tubeway_policy::{SpiffeError, SpiffeId};
 
-/// The operator's flags; each can also come from the environment.
-#[derive(Debug, Clone, clap::Parser)]
-#[command(
-    name = "tubeway-operator",
-    version,
-    about = "Runs Kafka clusters, topics and access as Kubernetes resources."
-)]
+/// The operator's settings; the program's flags and environment fill them in.
+#[derive(Debug, Clone)]
 pub struct Config {
-    /// Namespace that the operator runs in.
-    #[arg(long, env = "TUBEWAY_NAMESPACE", default_value = "tubeway-system")]
+    /// The operator's own namespace, where the authority's Secret is kept.
     pub namespace: String,
-    /// Service account that the operator runs as.
-    #[arg(
-        long,
-        env = "TUBEWAY_SERVICE_ACCOUNT",
-        default_value = "tubeway-operator"
-    )]
-    pub service_account: String,
-    /// Trust domain of the mesh.
-    #[arg(long, env = "TUBEWAY_TRUST_DOMAIN", default_value = "cluster.local")]
+    /// The mesh's trust domain.
     pub trust_domain: String,
     /// Where the certificate authority and the configuration stream listen.
-    #[arg(long, env = "TUBEWAY_GRPC_LISTEN", default_value = "0.0.0.0:15012")]
     pub grpc_listen: SocketAddr,
-    /// The address of that port, as sidecars are told it.
-    #[arg(
-        long,
-        env = "TUBEWAY_ADVERTISE",
-        default_value = "tubeway-operator.tubeway-system.svc:15012"
-    )]
+    /// `host:port` under which sidecars reach that port.
     pub advertise: String,
-    /// DNS name in the operator's certificate, which sidecars check.
-    #[arg(
-        long,
-        env = "TUBEWAY_SERVICE_NAME",
-        default_value = "tubeway-operator.tubeway-system.svc"
-    )]
+    /// DNS name that the operator's own certificate carries.
     pub service_name: String,
-    /// Longest life of the certificates that sidecars get, in seconds with an s.
-    #[arg(long, env = "TUBEWAY_CERT_TTL", default_value = "86400s", value_parser = seconds)]
+    /// Life of the certificates that are signed.
     pub cert_ttl: Duration,
-    /// Where metrics and health are served; loopback of the pod by default.
-    #[arg(
-        long,
-        env = "TUBEWAY_METRICS_LISTEN",
-        default_value = "127.0.0.1:15021"
-    )]
+    /// Where `/metrics`, `/livez` and `/readyz` are served.
     pub metrics_listen: SocketAddr,
-    /// Image of the sidecar.
-    #[arg(
-        long,
-        env = "TUBEWAY_PROXY_IMAGE",
-        default_value = "tubeway.dev/proxy:dev"
-    )]
-    pub proxy_image: String,
-    /// Image of Kafka, without its tag, which is the Kafka version.
-    #[arg(long, env = "TUBEWAY_KAFKA_IMAGE", default_value = "tubeway.dev/kafka")]
-    pub kafka_image: String,
+    /// The images that pods are made of.
+    pub images: Images,
+    /// Whether to install the kinds' definitions at the start.
+    pub install_crds: bool,
 }
+
+/// The images that pods are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    /// The sidecar's image, with its tag.
+    pub proxy: String,
+    /// The Kafka image without its tag: the Kafka version is the tag.
+    pub kafka: String,
+}
+
+/// ServiceAccount that the operator runs as.
+pub const OPERATOR_ACCOUNT: &str = "tubeway-operator";
+/// Audience of the tokens that workloads show to get a certificate.
+pub const TOKEN_AUDIENCE: &str = "tubeway-ca";
 
 // === impl Config ===
 
 impl Config {
     /// The operator's own identity.
-    pub fn identity(&self) -> Result<SpiffeId, SpiffeError> {
-        SpiffeId::of_service_account(&self.trust_domain, &self.namespace, &self.service_account)
+    pub fn operator_id(&self) -> Result<SpiffeId, SpiffeError> {
+        SpiffeId::of_service_account(&self.trust_domain, &self.namespace, OPERATOR_ACCOUNT)
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.strip_suffix('s')
-        .and_then(|number| number.parse().ok())
-        .filter(|n| *n >= 10)
-        .map(Duration::from_secs)
-        .ok_or_else(|| format!("{text:?} must be at least 10s, as in 86400s"))
+// === impl Images ===
+
+impl Default for Images {
+    fn default() -> Self {
+        Self {
+            proxy: "tubeway.dev/proxy:latest".to_owned(),
+            kafka: "tubeway.dev/kafka".to_owned(),
+        }
+    }
 }

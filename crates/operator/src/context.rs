@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
+use tokio::sync::watch;
 use tubeway_api::labels;
 use tubeway_identity::IdentityStore;
 
 use crate::config::Config;
+use crate::health::HealthSource;
 use crate::kafka_admin::AdminDirectory;
 use crate::metrics::Metrics;
 use crate::stream::Topologies;
@@ -27,7 +29,29 @@ pub struct Context {
     pub topologies: Topologies,
     /// How each cluster's brokers are reached.
     pub admins: AdminDirectory,
+    /// Asks Kafka clusters how they are.
+    pub health: Arc<dyn HealthSource>,
+    /// The mesh's trust bundle, PEM.
+    pub roots: watch::Receiver<String>,
     recorder: Recorder,
+}
+
+/// What a [`Context`] is made of.
+pub struct Parts {
+    /// As [`Context::client`].
+    pub client: Client,
+    /// As [`Context::config`].
+    pub config: Arc<Config>,
+    /// As [`Context::identity`].
+    pub identity: IdentityStore,
+    /// As [`Context::topologies`].
+    pub topologies: Topologies,
+    /// As [`Context::admins`].
+    pub admins: AdminDirectory,
+    /// As [`Context::health`].
+    pub health: Arc<dyn HealthSource>,
+    /// As [`Context::roots`].
+    pub roots: watch::Receiver<String>,
 }
 
 /// Something that happened to an object, for `kubectl describe`.
@@ -46,27 +70,22 @@ pub struct Happening<'a> {
 // === impl Context ===
 
 impl Context {
-    /// A context over these parts.
-    pub fn new(
-        client: Client,
-        config: Arc<Config>,
-        identity: IdentityStore,
-        metrics: Arc<Metrics>,
-        topologies: Topologies,
-        admins: AdminDirectory,
-    ) -> Self {
+    /// A context over these parts, with metrics at zero.
+    pub fn new(parts: Parts) -> Self {
         let reporter = Reporter {
             controller: labels::MANAGER.to_owned(),
             instance: None,
         };
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
-            client,
-            config,
-            identity,
-            metrics,
-            topologies,
-            admins,
+            recorder: Recorder::new(parts.client.clone(), reporter),
+            client: parts.client,
+            config: parts.config,
+            identity: parts.identity,
+            metrics: Arc::new(Metrics::new()),
+            topologies: parts.topologies,
+            admins: parts.admins,
+            health: parts.health,
+            roots: parts.roots,
         }
     }
 

@@ -1,21 +1,29 @@
 //! The operator: Kafka clusters, topics and access as Kubernetes resources.
 //!
-//! Each controller goes through four steps: *dereference*, *validate*,
-//! *build*, *apply*. [`validate`] and [`build`] are pure.
+//! Each controller takes four steps: *dereference* reads, *validate* makes a
+//! type that cannot be wrong, *build* is pure and says what should be there,
+//! and *apply* makes it so, one write at a time.
 
 pub mod access;
+pub mod apply;
 pub mod authority;
-pub mod build;
+pub mod cluster;
 pub mod config;
 pub mod context;
-pub mod controllers;
+pub mod crds;
+pub mod error;
+pub mod health;
+pub mod http;
 pub mod inject;
 pub mod kafka_admin;
+mod kafka_health;
 pub mod metrics;
-pub mod names;
-mod run;
+pub mod roots;
+pub mod run;
 pub mod stream;
 pub mod topics;
-pub mod validate;
 
-pub use run::run;
+pub use config::Config;
+pub use context::Context;
+pub use error::Error;
+pub use run::{Listeners, run};

@@ -1,16 +1,117 @@
-//! `tubeway-operator`.
+//! The program `tubeway-operator`.
 
-use anyhow::{Context as _, Result};
-use clap::Parser as _;
-use tubeway_operator::config::Config;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use kube::Client;
+use tokio::signal::unix::{SignalKind, signal};
+use tubeway_operator::config::{Config, Images};
+use tubeway_operator::run::{Listeners, run};
+
+/// Apache Kafka in the mesh: clusters, topics and access as Kubernetes
+/// resources.
+#[derive(Debug, Parser)]
+#[command(name = "tubeway-operator", version)]
+struct Flags {
+    /// The operator's own namespace
+    #[arg(long, env = "POD_NAMESPACE", default_value = "tubeway-system")]
+    namespace: String,
+    /// The mesh's trust domain
+    #[arg(long, env = "TUBEWAY_TRUST_DOMAIN", default_value = "cluster.local")]
+    trust_domain: String,
+    /// Where the certificate authority and the configuration stream listen
+    #[arg(long, env = "TUBEWAY_GRPC_LISTEN", default_value = "0.0.0.0:15012")]
+    grpc_listen: SocketAddr,
+    /// host:port under which sidecars reach that port
+    #[arg(
+        long,
+        env = "TUBEWAY_ADVERTISE",
+        default_value = "tubeway-operator.tubeway-system.svc:15012"
+    )]
+    advertise: String,
+    /// DNS name that the operator's certificate carries
+    #[arg(
+        long,
+        env = "TUBEWAY_SERVICE_NAME",
+        default_value = "tubeway-operator.tubeway-system.svc"
+    )]
+    service_name: String,
+    /// Life of the certificates that are signed, as in 24h, 90m or 120s; at
+    /// most 24h
+    #[arg(long, env = "TUBEWAY_CERT_TTL", default_value = "24h", value_parser = life)]
+    cert_ttl: Duration,
+    /// Where /metrics, /livez and /readyz are served
+    #[arg(long, env = "TUBEWAY_METRICS_LISTEN", default_value = "127.0.0.1:15021")]
+    metrics_listen: SocketAddr,
+    /// Image of the sidecar, with its tag
+    #[arg(long, env = "TUBEWAY_PROXY_IMAGE", default_value_t = Images::default().proxy)]
+    proxy_image: String,
+    /// Image of Kafka, without its tag: the Kafka version is the tag
+    #[arg(long, env = "TUBEWAY_KAFKA_IMAGE", default_value_t = Images::default().kafka)]
+    kafka_image: String,
+    /// Install the kinds' definitions first
+    #[arg(long, env = "TUBEWAY_INSTALL_CRDS")]
+    install_crds: bool,
+}
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let config = Config::parse();
+async fn main() -> anyhow::Result<()> {
     tubeway_telemetry::init_logging("info")?;
-    let shutdown = tubeway_telemetry::on_signal()?;
-    let client = kube::Client::try_default().await.context(
-        "cannot reach the Kubernetes API: neither KUBECONFIG nor a service account works",
-    )?;
-    tubeway_operator::run(client, config, shutdown).await
+    let config = Flags::parse().config();
+    let client = Client::try_default()
+        .await
+        .context("no way to the Kubernetes API: run in a pod, or with KUBECONFIG set")?;
+    let listeners = Listeners::bind(&config).await?;
+    let mut terminate = signal(SignalKind::terminate()).context("no signals")?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        tracing::info!("stopping");
+    };
+    run(config, client, listeners, shutdown).await?;
+    Ok(())
+}
+
+fn life(text: &str) -> Result<Duration, String> {
+    let unit = text.chars().last().unwrap_or(' ');
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        _ => return Err("a number with s, m or h, as in 24h".to_owned()),
+    };
+    let number: u64 = text[..text.len() - 1]
+        .parse()
+        .map_err(|_| "a whole number with s, m or h, as in 24h".to_owned())?;
+    let life = Duration::from_secs(number.saturating_mul(seconds));
+    if (Duration::from_mins(1)..=Duration::from_hours(24)).contains(&life) {
+        Ok(life)
+    } else {
+        Err("between 60s and 24h".to_owned())
+    }
+}
+
+// === impl Flags ===
+
+impl Flags {
+    fn config(self) -> Config {
+        Config {
+            namespace: self.namespace,
+            trust_domain: self.trust_domain,
+            grpc_listen: self.grpc_listen,
+            advertise: self.advertise,
+            service_name: self.service_name,
+            cert_ttl: self.cert_ttl,
+            metrics_listen: self.metrics_listen,
+            images: Images {
+                proxy: self.proxy_image,
+                kafka: self.kafka_image,
+            },
+            install_crds: self.install_crds,
+        }
+    }
 }

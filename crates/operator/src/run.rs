@@ -1,154 +1,246 @@
-//! Everything the operator does, started and stopped together.
+//! The operator as a whole.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result};
 use arc_swap::ArcSwap;
-use axum::Router;
-use axum::routing::get;
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use kube::Client;
 use tokio::net::TcpListener;
-use tracing::info;
-use tubeway_identity::IdentityStore;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::service::Routes;
 use tubeway_identity::ca::CertificateAuthority;
 use tubeway_identity::ca_server::CaService;
-use tubeway_identity::channel::H2;
 use tubeway_identity::provider::Local;
 use tubeway_identity::renew::Renewer;
 use tubeway_identity::serve::{ServeLimits, serve_tls};
 use tubeway_identity::tls::{Expected, server_config_optional_client};
-use tubeway_telemetry::Shutdown;
+use tubeway_identity::{IdentityStore, TrustBundle};
 
-use crate::authority::{KubernetesReviewer, load_or_create, publish_roots};
-use crate::build::sidecar::TOKEN_AUDIENCE;
-use crate::config::Config;
-use crate::context::Context;
-use crate::controllers::cluster;
+use crate::authority::{self, AuthorityError, KubernetesReviewer};
+use crate::config::{Config, TOKEN_AUDIENCE};
+use crate::context::{Context, Parts};
+use crate::error::Error;
 use crate::kafka_admin::AdminDirectory;
-use crate::metrics::Metrics;
-use crate::stream::{ConfigStream, Topologies};
-use crate::{access, topics};
+use crate::stream::{ConfigService, Topologies};
+use crate::{access, cluster, crds, http, roots, topics};
 
-/// Runs the operator until the shutdown.
-pub async fn run(client: Client, config: Config, shutdown: Shutdown) -> Result<()> {
-    let config = Arc::new(config);
-    let authority = load_or_create(&client, &config)
-        .await
-        .context("the mesh has no certificate authority")?;
-    let authority = Arc::new(authority);
-    let identity = own_identity(&config, &authority).await?;
-    let metrics = Arc::new(Metrics::new());
-    let topologies = Topologies::default();
-    serve_health(&config, metrics.clone(), shutdown.clone()).await?;
-    let grpc = serve_grpc(
-        &client,
-        &config,
-        &authority,
-        &identity,
-        &topologies,
-        &shutdown,
-    )
-    .await?;
-    let admins = AdminDirectory::mesh(identity.clone());
-    let (stores, watches) = access::Stores::new(&client);
-    let context = Context::new(
-        client.clone(),
-        config.clone(),
-        identity,
-        metrics,
-        topologies,
-        admins.clone(),
-    );
-    let access = access::Context {
-        client: client.clone(),
-        stores: stores.clone(),
-        admins: admins.clone(),
-        trust_domain: config.trust_domain.clone(),
-        operator_principal: config.identity()?.principal(),
-    };
-    let topics = topics::Context {
-        client: client.clone(),
-        stores,
-        admins,
-    };
-    let stop = shutdown.clone();
-    info!(namespace = config.namespace, "operator started");
-    tokio::select! {
-        () = cluster::run(context) => {}
-        result = topics::controller(topics, async move { stop.wait().await }) => result.context("the topics controller ended")?,
-        result = access::controller(access) => result.context("the access controller ended")?,
-        () = watches => {}
-        () = publish_roots(client, authority) => {}
-        () = shutdown.wait() => {}
-    }
-    grpc.await.context("the gRPC server failed")
+/// How long the operator may take to get its own certificate.
+const OWN_IDENTITY: Duration = Duration::from_secs(30);
+
+/// The ports of an operator, open before it runs, so that whoever chose port 0
+/// knows what they became.
+#[derive(Debug)]
+pub struct Listeners {
+    grpc: TcpListener,
+    metrics: TcpListener,
 }
 
-/// The operator's own certificate, kept fresh from the authority beside it.
-async fn own_identity(
-    config: &Config,
-    authority: &Arc<CertificateAuthority>,
-) -> Result<IdentityStore> {
-    let store = IdentityStore::new(&config.trust_domain);
-    let provider = Local::new(
-        Arc::new(ArcSwap::new(authority.clone())),
-        Arc::new(ArcSwap::from_pointee(authority.bundle().clone())),
-        config.identity()?,
+/// Why the operator does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A port is not to be had.
+    #[error("{address} cannot be listened on")]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no certificate authority.
+    #[error("no certificate authority")]
+    Authority(#[from] AuthorityError),
+    /// The kinds' definitions could not be installed.
+    #[error("the kinds are not installed")]
+    Crds(#[from] Error),
+    /// The operator's namespace or trust domain makes no SPIFFE id.
+    #[error("the operator's own name is no SPIFFE id")]
+    Identity(#[from] tubeway_policy::SpiffeError),
+    /// The operator got no certificate of its own.
+    #[error("no certificate of its own within {} s; the log says why", OWN_IDENTITY.as_secs())]
+    NoIdentity,
+}
+
+/// A signal that any number of tasks can wait for.
+type Signal = Shared<BoxFuture<'static, ()>>;
+
+// === impl Listeners ===
+
+impl Listeners {
+    /// Opens the ports that `config` names.
+    pub async fn bind(config: &Config) -> Result<Self, RunError> {
+        Ok(Self {
+            grpc: listen(config.grpc_listen).await?,
+            metrics: listen(config.metrics_listen).await?,
+        })
+    }
+
+    /// Where sidecars connect.
+    pub fn grpc_address(&self) -> io::Result<SocketAddr> {
+        self.grpc.local_addr()
+    }
+
+    /// Where `/metrics` is served.
+    pub fn metrics_address(&self) -> io::Result<SocketAddr> {
+        self.metrics.local_addr()
+    }
+}
+
+/// Runs an operator until `shutdown`.
+pub async fn run(
+    config: Config,
+    client: Client,
+    listeners: Listeners,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
+    let operator_id = config.operator_id()?;
+    if config.install_crds {
+        crds::install(&client).await?;
+    }
+    let ca = authority::load(&client, &config.namespace, &config.trust_domain).await?;
+    let (_roots_sender, roots) = watch::channel(ca.certificate_pem().to_owned());
+    let bundle = Arc::new(ArcSwap::from_pointee(TrustBundle::clone(ca.bundle())));
+    let ca = Arc::new(ArcSwap::from_pointee(ca));
+    let identity = IdentityStore::new(&config.trust_domain);
+    let own = Local::new(
+        Arc::clone(&ca),
+        bundle,
+        operator_id,
         vec![config.service_name.clone()],
         config.cert_ttl,
     );
-    tokio::spawn(Renewer::new(provider, store.clone()).run());
-    tokio::time::timeout(Duration::from_secs(10), store.ready())
+
+    let mut background = JoinSet::new();
+    background.spawn(Renewer::new(own, identity.clone()).run());
+    if tokio::time::timeout(OWN_IDENTITY, identity.ready())
         .await
-        .context("the operator got no certificate from its own authority")?;
-    Ok(store)
+        .is_err()
+    {
+        return Err(RunError::NoIdentity);
+    }
+    let admins = AdminDirectory::mesh(identity.clone());
+    let ctx = Context::new(Parts {
+        client,
+        config: Arc::new(config),
+        identity,
+        // Milliseconds leave room for a thousand changes a second between restarts.
+        topologies: Topologies::above(milliseconds()),
+        health: Arc::new(admins.clone()),
+        admins,
+        roots,
+    });
+    serve(ctx, ca, listeners, shutdown.boxed().shared()).await;
+    background.shutdown().await;
+    Ok(())
 }
 
-/// The port that sidecars know: certificates and configuration.
-async fn serve_grpc(
-    client: &Client,
-    config: &Config,
-    authority: &Arc<CertificateAuthority>,
-    identity: &IdentityStore,
-    topologies: &Topologies,
-    shutdown: &Shutdown,
-) -> Result<tokio::task::JoinHandle<()>> {
-    let ca = CaService::new(
-        Arc::new(ArcSwap::new(authority.clone())),
-        Arc::new(KubernetesReviewer::new(client.clone())),
-        TOKEN_AUDIENCE,
-        config.cert_ttl,
-    );
-    let routes = tonic::service::Routes::new(ca).add_service(ConfigStream::new(topologies.clone()));
-    let tls = server_config_optional_client(identity, Expected::InTrustDomain, &[H2]);
-    let listener = TcpListener::bind(config.grpc_listen)
-        .await
-        .with_context(|| format!("cannot listen on {} (--grpc-listen)", config.grpc_listen))?;
+/// Everything that runs from now until the end.
+async fn serve(
+    ctx: Context,
+    ca: Arc<ArcSwap<CertificateAuthority>>,
+    listeners: Listeners,
+    shutdown: Signal,
+) {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(cluster::controller(ctx.clone(), shutdown.clone()));
+    tasks.spawn(roots::controller(ctx.clone(), shutdown.clone()));
+    tasks.spawn(serve_grpc(
+        ctx.clone(),
+        ca,
+        listeners.grpc,
+        shutdown.clone(),
+    ));
+    tasks.spawn(serve_http(ctx.clone(), listeners.metrics, shutdown.clone()));
+    follow_kafka(&ctx, &mut tasks, &shutdown);
+    let topologies = ctx.topologies.clone();
+    tasks.spawn(async move {
+        shutdown.await;
+        // Streams have no end of their own: without this they would be cut.
+        topologies.close();
+    });
+    tracing::info!(namespace = ctx.config.namespace, "operator running");
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a part of the operator broke");
+        }
+    }
+}
+
+/// The controllers of what is inside Kafka: topics and access.
+fn follow_kafka(ctx: &Context, tasks: &mut JoinSet<()>, shutdown: &Signal) {
+    let (stores, watches) = access::Stores::new(&ctx.client);
+    let access = access::Context {
+        client: ctx.client.clone(),
+        stores: stores.clone(),
+        admins: ctx.admins.clone(),
+        trust_domain: ctx.config.trust_domain.clone(),
+        operator_principal: ctx
+            .config
+            .operator_id()
+            .map(|id| id.principal())
+            .unwrap_or_default(),
+    };
+    let topics = topics::Context {
+        client: ctx.client.clone(),
+        stores,
+        admins: ctx.admins.clone(),
+    };
+    let until = |stop: Signal, work: BoxFuture<'static, ()>| async move {
+        tokio::select! {
+            () = work => {}
+            () = stop => {}
+        }
+    };
+    tasks.spawn(until(shutdown.clone(), watches));
+    let access = async move {
+        if let Err(error) = access::controller(access).await {
+            tracing::error!(%error, "access is not followed any more");
+        }
+    };
+    tasks.spawn(until(shutdown.clone(), access.boxed()));
     let stop = shutdown.clone();
-    Ok(tokio::spawn(async move {
-        serve_tls(listener, tls, routes, ServeLimits::default(), stop.wait()).await;
-    }))
-}
-
-async fn serve_health(config: &Config, metrics: Arc<Metrics>, shutdown: Shutdown) -> Result<()> {
-    let listener = TcpListener::bind(config.metrics_listen)
-        .await
-        .with_context(|| {
-            format!(
-                "cannot listen on {} (--metrics-listen)",
-                config.metrics_listen
-            )
-        })?;
-    let app = Router::new()
-        .route("/livez", get(|| async { "ok" }))
-        .route("/metrics", get(move || async move { metrics.text() }));
-    tokio::spawn(async move {
-        let server =
-            axum::serve(listener, app).with_graceful_shutdown(async move { shutdown.wait().await });
-        if let Err(error) = server.await {
-            tracing::error!(%error, "health port failed");
+    tasks.spawn(async move {
+        if let Err(error) = topics::controller(topics, stop).await {
+            tracing::error!(%error, "topics are not followed any more");
         }
     });
-    Ok(())
+}
+
+async fn serve_grpc(
+    ctx: Context,
+    ca: Arc<ArcSwap<CertificateAuthority>>,
+    listener: TcpListener,
+    shutdown: Signal,
+) {
+    let reviewer = Arc::new(KubernetesReviewer::new(ctx.client.clone()));
+    let issuer = CaService::new(ca, reviewer, TOKEN_AUDIENCE, ctx.config.cert_ttl);
+    let stream = ConfigService::new(ctx.topologies.clone(), Arc::clone(&ctx.metrics));
+    let routes = Routes::new(issuer).add_service(stream);
+    // A workload that asks for its first certificate has none to show.
+    let tls = server_config_optional_client(&ctx.identity, Expected::InTrustDomain, &[b"h2"]);
+    serve_tls(listener, tls, routes, ServeLimits::default(), shutdown).await;
+}
+
+async fn serve_http(ctx: Context, listener: TcpListener, shutdown: Signal) {
+    let routes = http::routes(Arc::clone(&ctx.metrics), ctx.identity.clone());
+    let served = axum::serve(listener, routes).with_graceful_shutdown(shutdown);
+    if let Err(error) = served.await {
+        tracing::error!(%error, "metrics are not served any more");
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| RunError::Listen { address, source })
+}
+
+fn milliseconds() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
 }

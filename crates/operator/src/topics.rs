@@ -33,11 +33,11 @@ mod plan;
 mod verdict;
 
 pub use ensure::{Ensured, TopicError, delete, ensure};
-pub use plan::{ActualTopic, InvalidTopic, Observed, Plan, WantedTopic};
+pub use plan::{ActualTopic, Change, InvalidTopic, Observed, WantedTopic};
 use verdict::Verdict;
 
 /// How often what someone changed in Kafka is put back.
-const RESYNC: Duration = Duration::from_secs(60);
+const RESYNC: Duration = Duration::from_mins(1);
 /// How soon something is looked at again that another object's end can change,
 /// and that costs no call to Kafka.
 const SOON: Duration = Duration::from_secs(5);
@@ -169,7 +169,7 @@ impl Context {
                 if !ensured.done.is_empty() {
                     info!(topic = %key(topic), done = ?ensured.done, "a topic has changed");
                 }
-                Verdict::of(ensured)
+                Verdict::of(&ensured)
             }
             Err(error) => Verdict {
                 again: if error.may_pass() { RETRY } else { RESYNC },
@@ -211,6 +211,10 @@ impl Context {
                 format!(
                     "spec.allowedNamespaces of KafkaCluster {target} does not admit this namespace"
                 ),
+            )),
+            (Claim::InvalidName, _) => Err(Verdict::not(
+                reasons::INVALID_SPEC,
+                "no KafkaTopic can speak for a topic of this name".to_owned(),
             )),
             (Claim::NoCluster | Claim::Owner, _) => Err(Verdict::not(
                 reasons::NOT_FOUND,
@@ -334,3 +338,6 @@ impl std::fmt::Display for Chain<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,12 @@ use tubeway_operator::kafka_admin::{
     Admin, AdminError, BrokerAddress, ConfigChange, ConfigResource, ConfigSource, Fault, Limits,
     NewTopic, PlainConnect, TopicDescription,
 };
+use tubeway_operator::{access, topics};
 use tubeway_policy::acl::{
     AclBinding, AclDiff, Managed, Operation, PatternType, Permission, ResourceType,
+};
+use tubeway_policy::rbac::{
+    AllowedNamespaces, Binding, Cluster, Inputs, ObjectRef, Role, RoleRef, Rule, Subject, compile,
 };
 
 fn new_topic(name: &str) -> NewTopic {
@@ -25,24 +29,38 @@ fn new_topic(name: &str) -> NewTopic {
 }
 
 /// A broker learns of a change a moment after the controller has made it, and
-/// nothing tells the client when: asks until it `shows`.
-async fn topic_once(
-    admin: &Admin,
-    name: &str,
-    shows: impl Fn(&TopicDescription) -> bool,
-) -> TopicDescription {
-    let names = [name.to_owned()];
-    let ask = async {
+/// nothing tells the client when: asks until the answer is `good`.
+async fn once<T, F: Future<Output = T>>(ask: impl Fn() -> F, good: impl Fn(&T) -> bool) -> T {
+    let asking = async {
         loop {
-            let described = admin.describe_topics(Some(&names)).await.unwrap();
-            match described.into_values().next() {
-                Some(Ok(topic)) if shows(&topic) => return topic,
-                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            let answer = ask().await;
+            if good(&answer) {
+                return answer;
             }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let within = Duration::from_secs(10);
-    tokio::time::timeout(within, ask).await.unwrap()
+    tokio::time::timeout(within, asking).await.unwrap()
+}
+
+async fn topic(admin: &Admin, name: &str) -> Option<TopicDescription> {
+    let names = [name.to_owned()];
+    let described = admin.describe_topics(Some(&names)).await.unwrap();
+    described.into_values().next().unwrap().ok()
+}
+
+/// The topic's own options.
+async fn own_options(admin: &Admin, name: &str) -> BTreeMap<String, String> {
+    let resource = ConfigResource::Topic(name.to_owned());
+    let asked = [resource.clone()];
+    let mut described = admin.describe_configs(&asked, None).await.unwrap();
+    let options = described.remove(&resource).unwrap().unwrap();
+    let own = options
+        .into_iter()
+        .filter(|(_, o)| o.source == ConfigSource::Topic);
+    own.map(|(name, option)| (name, option.value.unwrap()))
+        .collect()
 }
 
 #[tokio::test]
@@ -101,18 +119,14 @@ async fn a_topics_life() {
     assert_eq!(fewer.error, ResponseError::InvalidPartitions);
     assert!(fewer.message.is_some());
 
-    let described = topic_once(&admin, &name, |t| t.partitions.len() == 5).await;
+    let grown = |t: &Option<TopicDescription>| t.as_ref().is_some_and(|t| t.partitions.len() == 5);
+    let described = once(|| topic(&admin, &name), grown).await.unwrap();
     assert_eq!(described.id, created.id);
     let indexes: Vec<_> = described.partitions.iter().map(|p| p.index).collect();
     assert_eq!(indexes, [0, 1, 2, 3, 4]);
     assert_eq!(described.partitions[0].replicas, [1]);
-    assert!(
-        admin
-            .describe_topics(None)
-            .await
-            .unwrap()
-            .contains_key(&name)
-    );
+    let all = admin.describe_topics(None).await.unwrap();
+    assert!(all.contains_key(&name));
 
     let deleted = admin.delete_topics(&[created.id]).await.unwrap();
     assert_eq!(deleted[&created.id], Ok(()));
@@ -132,8 +146,8 @@ async fn options_of_topics_and_brokers() {
         .unwrap()[&name]
         .as_ref()
         .unwrap();
-    topic_once(&admin, &name, |_| true).await;
-    let topic = ConfigResource::Topic(name);
+    once(|| topic(&admin, &name), Option::is_some).await;
+    let topic = ConfigResource::Topic(name.clone());
     let asked = [topic.clone()];
 
     let before = admin.describe_configs(&asked, None).await.unwrap();
@@ -151,10 +165,8 @@ async fn options_of_topics_and_brokers() {
     ]);
     let changes = BTreeMap::from([(topic.clone(), changes)]);
     assert_eq!(admin.alter_configs(&changes).await.unwrap()[&topic], Ok(()));
-    let after = admin.describe_configs(&asked, None).await.unwrap();
-    let after = after[&topic].as_ref().unwrap();
-    assert_eq!(after["cleanup.policy"].value.as_deref(), Some("compact"));
-    assert_ne!(after["retention.ms"].source, ConfigSource::Topic);
+    let compact = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+    once(|| own_options(&admin, &name), |own| *own == compact).await;
 
     let wrong = BTreeMap::from([(
         "cleanup.policy".to_owned(),
@@ -214,16 +226,17 @@ async fn acls_are_what_was_asked_for_and_others_stay() {
     admin.create_acls(&diff.create).await.unwrap();
     admin.create_acls(&diff.create[..1]).await.unwrap();
 
-    let actual = admin.describe_acls().await.unwrap();
-    assert!(AclDiff::between(&managed, &wanted, &actual).is_empty());
+    let acls = || async { admin.describe_acls().await.unwrap() };
+    let as_wanted = |is: &Vec<_>| AclDiff::between(&managed, &wanted, is).is_empty();
+    let actual = once(acls, as_wanted).await;
     assert!(actual.contains(&foreign));
 
     let diff = AclDiff::between(&managed, &wanted[..3], &actual);
     assert_eq!((diff.create.len(), diff.delete.len()), (0, 1203));
     admin.delete_acls(&diff.delete).await.unwrap();
     admin.delete_acls(&diff.delete[..1]).await.unwrap();
-    let left = admin.describe_acls().await.unwrap();
-    assert!(AclDiff::between(&managed, &wanted[..3], &left).is_empty());
+    let three = |is: &Vec<_>| AclDiff::between(&managed, &wanted[..3], is).is_empty();
+    let left = once(acls, three).await;
     assert!(left.contains(&foreign));
 }
 
@@ -278,4 +291,147 @@ async fn calls_side_by_side_and_dropped_ones_do_not_mix() {
         assert_eq!(cluster.unwrap().brokers.len(), 1);
         assert_eq!(quorum.unwrap().leader, 1);
     }
+}
+
+#[tokio::test]
+async fn a_topic_is_made_kept_and_deleted_as_its_object_says() {
+    let node = SingleNode::shared();
+    let admin = node.admin();
+    let mut wanted = topics::WantedTopic {
+        name: "kept".to_owned(),
+        partitions: Some(2),
+        replicas: None,
+        config: BTreeMap::from([("cleanup.policy".to_owned(), "compact, delete".to_owned())]),
+    };
+    let made = topics::ensure(&admin, &wanted).await.unwrap();
+    assert_eq!(made.done, ["created"]);
+    assert_eq!((made.observed.partitions, made.observed.replicas), (2, 1));
+    once(|| topic(&admin, "kept"), Option::is_some).await;
+
+    // Kafka writes the list without spaces, which is no reason to write it again.
+    let again = topics::ensure(&admin, &wanted).await.unwrap();
+    assert_eq!((again.done, again.observed), (vec![], made.observed));
+
+    // Someone else's change is put back, and the spec's own is made.
+    let drift = BTreeMap::from([
+        (
+            "cleanup.policy".to_owned(),
+            ConfigChange::Set("compact".to_owned()),
+        ),
+        ("retention.ms".to_owned(), ConfigChange::Set("7".to_owned())),
+    ]);
+    let drift = BTreeMap::from([(ConfigResource::Topic("kept".to_owned()), drift)]);
+    admin.alter_configs(&drift).await.unwrap();
+    once(|| own_options(&admin, "kept"), |own| own.len() == 2).await;
+    wanted.partitions = Some(4);
+    let back = topics::ensure(&admin, &wanted).await.unwrap();
+    assert_eq!(back.done, ["configured", "partitions added"]);
+    once(|| own_options(&admin, "kept"), |own| own.len() == 1).await;
+    let grown = |t: &Option<TopicDescription>| t.as_ref().is_some_and(|t| t.partitions.len() == 4);
+    once(|| topic(&admin, "kept"), grown).await;
+    let quiet = topics::ensure(&admin, &wanted).await.unwrap();
+    assert_eq!((quiet.done, quiet.observed.partitions), (vec![], 4));
+
+    wanted.partitions = Some(1);
+    wanted.replicas = Some(3);
+    let cannot = topics::ensure(&admin, &wanted).await.unwrap();
+    assert_eq!((cannot.done.len(), cannot.unsupported.len()), (0, 2));
+
+    let id = made.observed.id;
+    assert!(topics::delete(&admin, "kept", id).await.unwrap());
+    assert!(!topics::delete(&admin, "kept", id).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_topic_that_kafka_refuses_says_why() {
+    let node = SingleNode::shared();
+    let mut wanted = topics::WantedTopic {
+        name: "refused".to_owned(),
+        replicas: Some(3),
+        ..topics::WantedTopic::default()
+    };
+    let error = topics::ensure(&node.admin(), &wanted).await.unwrap_err();
+    assert!(!error.may_pass());
+    let text = error.to_string();
+    assert!(
+        text.starts_with(
+            "creation of topic \"refused\" failed: kafka says InvalidReplicationFactor"
+        ),
+        "{text}"
+    );
+    wanted.replicas = None;
+    wanted
+        .config
+        .insert("no.such.option".to_owned(), "1".to_owned());
+    let text = topics::ensure(&node.admin(), &wanted)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("InvalidConfig") && text.contains("no.such.option"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn rbac_is_in_force_and_taken_back() {
+    let node = SingleNode::shared();
+    let admin = node.admin();
+    // A trust domain of its own, as other tests have ACLs in theirs.
+    let managed = Managed::trust_domain("rbac.test").except("User:spiffe://rbac.test/ns/o/sa/o");
+    let foreign = [
+        AclBinding::allow(
+            "User:spiffe://rbac.test/ns/o/sa/o",
+            Operation::Read,
+            ResourceType::Group,
+            "g",
+        ),
+        AclBinding::allow("User:bob", Operation::Read, ResourceType::Group, "g"),
+    ];
+    admin.create_acls(&foreign).await.unwrap();
+    let cluster = ObjectRef::new("kafka", "main");
+    let mut inputs = Inputs {
+        trust_domain: "rbac.test".to_owned(),
+        roles: vec![Role {
+            object: ObjectRef::new("kafka", "writers"),
+            rules: vec![Rule {
+                api_groups: vec!["kafka.tubeway.dev".to_owned()],
+                resources: vec!["kafkagroups".to_owned()],
+                resource_names: Vec::new(),
+                verbs: vec!["*".to_owned()],
+            }],
+        }],
+        bindings: vec![Binding {
+            namespace: Some("kafka".to_owned()),
+            name: "writers".to_owned(),
+            role: RoleRef::Role("writers".to_owned()),
+            subjects: vec![Subject::ServiceAccount {
+                namespace: None,
+                name: "app".to_owned(),
+            }],
+        }],
+        clusters: vec![Cluster {
+            object: cluster.clone(),
+            allowed: AllowedNamespaces::All,
+        }],
+        ..Inputs::default()
+    };
+    let rules = compile(&inputs).clusters.remove(&cluster).unwrap();
+    let applied = access::apply(&admin, &managed, &rules).await.unwrap();
+    assert_eq!(
+        (applied.in_force, applied.created, applied.deleted),
+        (3, 3, 0)
+    );
+    let again = || async { access::apply(&admin, &managed, &rules).await.unwrap() };
+    once(again, |a| (a.created, a.deleted) == (0, 0)).await;
+
+    inputs.bindings.clear();
+    let nobody = compile(&inputs).clusters.remove(&cluster).unwrap();
+    let applied = access::apply(&admin, &managed, &nobody).await.unwrap();
+    assert_eq!(
+        (applied.in_force, applied.created, applied.deleted),
+        (0, 0, 3)
+    );
+    let left = admin.describe_acls().await.unwrap();
+    assert!(foreign.iter().all(|acl| left.contains(acl)));
 }

@@ -1,80 +1,139 @@
-//! Which node ids each pool has.
+//! Which node ids the pools have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many nodes a pool wants, and which ids it has already.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolSize {
-    /// Name of the pool.
-    pub name: String,
-    /// Nodes wanted.
+/// What is known of one pool's ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PoolIds {
+    /// How many nodes the pool is to have.
     pub replicas: usize,
-    /// Ids that volumes or pods of this pool carry.
-    pub existing: BTreeSet<u32>,
+    /// Ids that its nodes have, by pods and by what was written down.
+    pub in_use: BTreeSet<u32>,
+    /// Ids whose volumes are still there: taken before any other, because the
+    /// node's data is in them.
+    pub volumes: BTreeSet<u32>,
 }
 
-/// Ids by pool.
-pub type NodeIds = BTreeMap<String, BTreeSet<u32>>;
+/// The ids of every pool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Assignment {
+    /// The nodes that each pool has, by its name.
+    pub nodes: BTreeMap<String, BTreeSet<u32>>,
+    /// Those of them that the pool no longer asks for, the highest ids. They
+    /// run on until nothing is on them.
+    pub surplus: BTreeMap<String, BTreeSet<u32>>,
+}
 
-/// Gives each pool as many ids as it wants: those it has, then the lowest that
-/// are free in the whole cluster. An id is never taken away here, because the
-/// node behind it may hold the only copy of something: a pool that wants fewer
-/// keeps all it has.
-pub fn assign(pools: &[PoolSize]) -> NodeIds {
-    let mut taken: BTreeSet<u32> = pools
-        .iter()
-        .flat_map(|p| p.existing.iter().copied())
-        .collect();
-    let mut ids = NodeIds::new();
-    for pool in pools {
-        let mut own = pool.existing.clone();
-        let mut free = 0..;
-        while own.len() < pool.replicas {
-            let Some(id) = free.find(|id| !taken.contains(id)) else {
-                break;
-            };
-            taken.insert(id);
-            own.insert(id);
-        }
-        ids.insert(pool.name.clone(), own);
+/// Gives each pool as many ids as it asks for.
+///
+/// # Guarantees
+/// No id is in two pools. An id in use stays with its pool, so the answer to
+/// its own answer is the same. A new id is one that has a volume of this pool,
+/// else the lowest that no pool uses or has a volume for.
+///
+/// # Assumptions
+/// `in_use` of two pools do not overlap; where they do, the first pool by name
+/// keeps the id.
+pub fn assign_ids(pools: &BTreeMap<String, PoolIds>) -> Assignment {
+    let mut taken = BTreeSet::new();
+    let mut assignment = Assignment::default();
+    for (name, pool) in pools {
+        let kept: BTreeSet<u32> = pool.in_use.difference(&taken).copied().collect();
+        taken.extend(&kept);
+        assignment.nodes.insert(name.clone(), kept);
     }
-    ids
+    let reserved: BTreeSet<u32> = pools.values().flat_map(|p| &p.volumes).copied().collect();
+    for (name, pool) in pools {
+        let nodes = assignment.nodes.entry(name.clone()).or_default();
+        let old = pool.volumes.iter().copied();
+        let new = (0..).filter(|id| !reserved.contains(id));
+        let mut free = old.chain(new);
+        while nodes.len() < pool.replicas {
+            let Some(id) = free.next() else { break };
+            if taken.insert(id) {
+                nodes.insert(id);
+            }
+        }
+        let excess = nodes.len().saturating_sub(pool.replicas);
+        if excess > 0 {
+            let surplus = nodes.iter().rev().take(excess).copied().collect();
+            assignment.surplus.insert(name.clone(), surplus);
+        }
+    }
+    assignment
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::{btree_map, btree_set};
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn pool(name: &str, replicas: usize, existing: &[u32]) -> PoolSize {
-        PoolSize {
-            name: name.to_owned(),
+    fn pool(replicas: usize, in_use: &[u32], volumes: &[u32]) -> PoolIds {
+        PoolIds {
             replicas,
-            existing: existing.iter().copied().collect(),
+            in_use: in_use.iter().copied().collect(),
+            volumes: volumes.iter().copied().collect(),
         }
     }
 
-    #[test]
-    fn the_lowest_free_ids_across_all_pools() {
-        let ids = assign(&[pool("a", 2, &[]), pool("b", 3, &[1])]);
-        assert_eq!(ids["a"], [0, 2].into());
-        assert_eq!(ids["b"], [1, 3, 4].into());
+    fn assign<const N: usize>(pools: [(&str, PoolIds); N]) -> Assignment {
+        assign_ids(&pools.map(|(name, pool)| (name.to_owned(), pool)).into())
     }
 
     #[test]
-    fn assigning_again_changes_nothing() {
-        let first = assign(&[pool("a", 3, &[]), pool("b", 2, &[])]);
-        let again: Vec<_> = [("a", 3), ("b", 2)]
-            .map(|(name, n)| PoolSize {
-                name: name.to_owned(),
-                replicas: n,
-                existing: first[name].clone(),
-            })
-            .into();
-        assert_eq!(assign(&again), first);
+    fn ids_are_the_lowest_free_across_pools() {
+        let assigned = assign([("a", pool(2, &[0, 3], &[])), ("b", pool(3, &[], &[]))]);
+        assert_eq!(assigned.nodes["a"], [0, 3].into());
+        assert_eq!(assigned.nodes["b"], [1, 2, 4].into());
     }
 
     #[test]
-    fn a_smaller_pool_keeps_its_ids() {
-        assert_eq!(assign(&[pool("a", 1, &[0, 1, 2])])["a"], [0, 1, 2].into());
+    fn a_volume_that_stayed_brings_its_id_back_to_its_pool() {
+        let assigned = assign([("a", pool(1, &[], &[])), ("b", pool(2, &[], &[0, 5]))]);
+        assert_eq!(assigned.nodes["a"], [1].into());
+        assert_eq!(assigned.nodes["b"], [0, 5].into());
+    }
+
+    #[test]
+    fn fewer_replicas_take_no_node_away_by_themselves() {
+        let assigned = assign([("a", pool(1, &[0, 1, 2], &[0, 1, 2]))]);
+        assert_eq!(assigned.nodes["a"], [0, 1, 2].into());
+        assert_eq!(assigned.surplus["a"], [1, 2].into());
+    }
+
+    fn pools() -> impl Strategy<Value = BTreeMap<String, PoolIds>> {
+        let ids = || btree_set(0u32..20, 0..6);
+        let pool = (0usize..6, ids(), ids()).prop_map(|(replicas, in_use, volumes)| PoolIds {
+            replicas,
+            in_use,
+            volumes,
+        });
+        btree_map("[a-c]", pool, 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn no_id_is_given_twice_and_every_pool_has_enough(pools in pools()) {
+            let assigned = assign_ids(&pools);
+            let mut seen = BTreeSet::new();
+            for (name, nodes) in &assigned.nodes {
+                prop_assert!(nodes.len() >= pools[name].replicas);
+                for id in nodes {
+                    prop_assert!(seen.insert(*id), "{} twice", id);
+                }
+            }
+        }
+
+        #[test]
+        fn an_assignment_once_made_stays(pools in pools()) {
+            let first = assign_ids(&pools);
+            let mut again = pools.clone();
+            for (name, pool) in &mut again {
+                pool.in_use = first.nodes[name].clone();
+            }
+            prop_assert_eq!(assign_ids(&again), first);
+        }
     }
 }

@@ -1,9 +1,13 @@
 //! Plans: which nodes exist, restart, join and leave, and when.
 //!
-//! Pure functions of what has been read: the same input gives the same plan.
+//! Everything here is a pure function of what was seen. A plan is one step:
+//! after it is taken the world is looked at again, so a crash between two steps
+//! loses nothing and a plan is never carried out against a world that is gone.
 
+mod health;
 mod ids;
 mod roll;
 
-pub use ids::{NodeIds, PoolSize, assign};
-pub use roll::{NodeState, Replacement, next_replacement};
+pub use health::{Health, Partition, Quorum};
+pub use ids::{Assignment, PoolIds, assign_ids};
+pub use roll::{Node, NodeState, Plan, Wait, plan};

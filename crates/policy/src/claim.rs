@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::rbac::{Cluster, ObjectRef, Topic};
+use crate::topic_name::check_topic_name;
 
 /// What became of one KafkaTopic object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Claim<'a> {
     NotAllowed,
     /// There is no such cluster.
     NoCluster,
+    /// No object can speak for a topic of this name ([`check_topic_name`]).
+    InvalidName,
 }
 
 /// Decides for every object, in the order given.
@@ -27,7 +30,7 @@ pub fn claims<'a>(topics: &'a [Topic], clusters: &[Cluster]) -> Vec<Claim<'a>> {
     let clusters: BTreeMap<_, _> = clusters.iter().map(|c| (&c.object, c)).collect();
     let mut owners: BTreeMap<(&ObjectRef, &str), &Topic> = BTreeMap::new();
     for topic in topics {
-        if !admitted(&clusters, topic) {
+        if !admitted(&clusters, topic) || check_topic_name(&topic.topic).is_err() {
             continue;
         }
         owners
@@ -42,6 +45,9 @@ pub fn claims<'a>(topics: &'a [Topic], clusters: &[Cluster]) -> Vec<Claim<'a>> {
     topics
         .iter()
         .map(|topic| {
+            if check_topic_name(&topic.topic).is_err() {
+                return Claim::InvalidName;
+            }
             if !clusters.contains_key(&topic.cluster) {
                 return Claim::NoCluster;
             }
@@ -121,5 +127,15 @@ mod tests {
     #[test]
     fn without_the_cluster_there_is_no_owner() {
         assert_eq!(claims(&[topic("a/x", 1)], &[]), [Claim::NoCluster]);
+    }
+
+    #[test]
+    fn nobody_speaks_for_every_topic_or_for_kafkas_own() {
+        let clusters = cluster(AllowedNamespaces::All);
+        for name in ["*", "__consumer_offsets"] {
+            let mut topic = topic("a/x", 1);
+            name.clone_into(&mut topic.topic);
+            assert_eq!(claims(&[topic], &clusters), [Claim::InvalidName], "{name}");
+        }
     }
 }

@@ -6,6 +6,8 @@ pub mod acl;
 mod claim;
 pub mod rbac;
 mod spiffe;
+mod topic_name;
 
 pub use claim::{Claim, claims};
 pub use spiffe::{SpiffeError, SpiffeId};
+pub use topic_name::{TopicNameError, check_topic_name};

@@ -1,6 +1,7 @@
 //! Project tasks that a build must not need: `cargo run -p tubeway-xtask -- <task>`.
 
 mod bench;
+mod crds;
 mod schemas;
 
 use clap::{Parser, Subcommand};
@@ -14,6 +15,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Write the kinds' definitions to `deploy/crds`.
+    Crds,
     /// Extract the wire schemas from Kafka's own jars.
     Schemas(schemas::Arguments),
     /// Time the hot path on this machine; run it with --release.
@@ -22,6 +25,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
+        Task::Crds => crds::run(),
         Task::Schemas(arguments) => schemas::run(&arguments),
         Task::Bench => bench::run(),
     }

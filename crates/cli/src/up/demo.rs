@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ApiResource;
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _, discovery};
 use serde_json::Value;
 use tubeway_config::{ClusterRef, ports};
-use tubeway_operator::build::sidecar::Mesh;
-use tubeway_operator::config::Config;
+use tubeway_operator::cluster::build::SidecarSettings;
+use tubeway_operator::config::Images;
 use tubeway_operator::inject::{self, InjectConfig};
 use tubeway_telemetry::Shutdown;
 
 use crate::apply;
+use crate::mesh;
 use crate::progress::Progress;
 use crate::status;
 use crate::up::wait::{Seen, dynamic, until};
@@ -145,16 +145,19 @@ async fn inject_config(client: &Client) -> Result<InjectConfig> {
         .status
         .and_then(|status| status.pod_ip)
         .context("the operator's pod has no address")?;
-    let config = Config::parse_from([
-        "tubeway-operator".to_owned(),
-        format!("--advertise={address}:{}", ports::CONTROL_PLANE),
-    ]);
+    let cluster = ClusterRef {
+        namespace: "kafka".to_owned(),
+        name: "demo".to_owned(),
+    };
     Ok(InjectConfig {
-        cluster: ClusterRef {
-            namespace: "kafka".to_owned(),
-            name: "demo".to_owned(),
+        sidecar: SidecarSettings {
+            image: Images::default().proxy,
+            trust_domain: mesh::TRUST_DOMAIN.to_owned(),
+            control_plane: format!("{address}:{}", ports::CONTROL_PLANE),
+            control_plane_name: mesh::OPERATOR_NAME.to_owned(),
+            control_plane_id: mesh::OPERATOR_ID.to_owned(),
+            cluster,
         },
-        mesh: Mesh::of(&config),
     })
 }
 

@@ -166,3 +166,39 @@ where
     watches.push(Box::pin(watch));
     store
 }
+
+#[cfg(test)]
+impl Stores {
+    /// Stores that hold these objects and never change.
+    pub(crate) fn fixed(
+        topics: Vec<KafkaTopic>,
+        clusters: Vec<KafkaCluster>,
+        namespaces: Vec<Namespace>,
+    ) -> Self {
+        Self {
+            roles: fixed(Vec::new()),
+            role_bindings: fixed(Vec::new()),
+            cluster_roles: fixed(Vec::new()),
+            cluster_role_bindings: fixed(Vec::new()),
+            service_accounts: fixed(Vec::new()),
+            namespaces: fixed(namespaces),
+            topics: fixed(topics),
+            clusters: fixed(clusters),
+            changes: watch::channel(0).1,
+        }
+    }
+}
+
+#[cfg(test)]
+fn fixed<K>(objects: Vec<K>) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let (store, mut writer) = reflector::store();
+    writer.apply_watcher_event(&watcher::Event::Init);
+    for object in objects {
+        writer.apply_watcher_event(&watcher::Event::InitApply(object));
+    }
+    writer.apply_watcher_event(&watcher::Event::InitDone);
+    store
+}

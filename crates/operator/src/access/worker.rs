@@ -21,7 +21,12 @@ use super::{Context, object};
 use crate::kafka_admin::{Admin, AdminError};
 
 /// How often ACLs that someone else changed are put back.
-const RESYNC: Duration = Duration::from_secs(60);
+const RESYNC: Duration = Duration::from_mins(1);
+/// How often it is looked at again after a change, and for how long: a broker
+/// tells of an ACL a moment after the controller has made it, and one that was
+/// granted and taken back within that moment must not stay.
+const SETTLING: Duration = Duration::from_secs(1);
+const SETTLED: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(30);
 /// Owns the one condition, so that whoever writes the rest of the status does
@@ -37,6 +42,17 @@ pub struct Applied {
     pub created: usize,
     /// Deleted just now.
     pub deleted: usize,
+}
+
+/// What became of one look at the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// Something had to be done, and was.
+    Changed,
+    /// Nothing had to be done, or nothing may be.
+    Same,
+    /// Kafka could not be asked, or refused.
+    Failed,
 }
 
 /// Keeps one cluster's ACLs.
@@ -75,14 +91,22 @@ impl Worker {
     /// Applies the rules now, when they change, and every minute.
     pub(super) async fn run(self, mut rules: watch::Receiver<Arc<RuleSet>>) {
         let mut retry = FIRST_RETRY;
+        let mut settled = Instant::now();
         loop {
             let wanted = Arc::clone(&rules.borrow_and_update());
-            let again = if self.round(&wanted).await {
-                retry = FIRST_RETRY;
-                RESYNC
-            } else {
-                retry = (retry * 2).min(LAST_RETRY);
-                retry
+            let round = self.round(&wanted).await;
+            let now = Instant::now();
+            if round == Round::Changed {
+                settled = now + SETTLED;
+            }
+            let again = match round {
+                Round::Failed => retry,
+                _ if now < settled => SETTLING,
+                _ => RESYNC,
+            };
+            retry = match round {
+                Round::Failed => (retry * 2).min(LAST_RETRY),
+                Round::Changed | Round::Same => FIRST_RETRY,
             };
             tokio::select! {
                 () = sleep_until(Instant::now() + again) => {}
@@ -93,17 +117,17 @@ impl Worker {
         }
     }
 
-    /// True if the cluster has what it should have.
-    async fn round(&self, rules: &RuleSet) -> bool {
+    /// Compares and applies once.
+    async fn round(&self, rules: &RuleSet) -> Round {
         let object = object(&self.cluster);
         let Some(kafka_cluster) = self.context.stores.cluster(&object) else {
-            return true;
+            return Round::Same;
         };
         if kafka_cluster.spec.pause {
-            return true;
+            return Round::Same;
         }
         let Some(entry) = self.context.admins.get(&self.cluster) else {
-            return false;
+            return Round::Failed;
         };
         let mut managed = Managed::trust_domain(&self.context.trust_domain)
             .except(self.context.operator_principal.clone());
@@ -128,7 +152,11 @@ impl Worker {
         if let Err(error) = self.report(&kafka_cluster, &result).await {
             warn!(%cluster, %error, "the condition could not be written");
         }
-        result.is_ok()
+        match result {
+            Ok(applied) if applied.created + applied.deleted > 0 => Round::Changed,
+            Ok(_) => Round::Same,
+            Err(_) => Round::Failed,
+        }
     }
 
     /// Writes the condition, if it says something else than before.

@@ -1,11 +1,13 @@
 //! One topic in Kafka: look, decide, do.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
+use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::plan::{ActualTopic, Observed, Plan, WantedTopic};
+use super::plan::{ActualTopic, Observed, WantedTopic};
 use crate::kafka_admin::{Admin, AdminError, ConfigChange, ConfigResource, Refusal, Results};
 
 /// Why a topic is not as it should be.
@@ -33,52 +35,66 @@ pub struct Ensured {
     pub unsupported: Vec<String>,
 }
 
+/// How often, and after what pause, a topic is looked for that a broker does not
+/// know of yet and the controller has already made.
+const LOOKS: usize = 20;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Makes the topic, or makes it as the spec says.
 pub async fn ensure(admin: &Admin, wanted: &WantedTopic) -> Result<Ensured, TopicError> {
-    let actual = actual(admin, &wanted.name).await?;
-    match wanted.plan(actual.as_ref()) {
-        Plan::Create(new) => {
-            let mut results = admin
-                .create_topics(std::slice::from_ref(&new), false)
-                .await?;
-            let created = take(&mut results, "creation", &wanted.name)?;
-            Ok(Ensured {
-                observed: Observed {
-                    id: created.id,
-                    partitions: created.partitions,
-                    replicas: created.replicas.into(),
-                },
-                done: vec!["created"],
-                unsupported: Vec::new(),
-            })
-        }
-        Plan::Change {
-            partitions,
-            config,
-            unsupported,
-        } => {
-            let mut done = Vec::new();
-            if !config.is_empty() {
-                configure(admin, &wanted.name, config).await?;
-                done.push("configured");
+    let mut looks = 0..LOOKS;
+    loop {
+        let result = match actual(admin, &wanted.name).await? {
+            Some(actual) => return change(admin, wanted, &actual).await,
+            None => create(admin, wanted).await,
+        };
+        match result {
+            Err(error) if error.is_there_already() && looks.next().is_some() => {
+                sleep(PAUSE).await;
             }
-            let mut observed = actual
-                .map(|a| a.observed())
-                .unwrap_or_else(|| unreachable!("without the topic the plan is to create it"));
-            if let Some(count) = partitions {
-                let counts = BTreeMap::from([(wanted.name.clone(), count)]);
-                let mut results = admin.create_partitions(&counts).await?;
-                take(&mut results, "partitioning", &wanted.name)?;
-                observed.partitions = count;
-                done.push("partitions added");
-            }
-            Ok(Ensured {
-                observed,
-                done,
-                unsupported,
-            })
+            result => return result,
         }
     }
+}
+
+async fn create(admin: &Admin, wanted: &WantedTopic) -> Result<Ensured, TopicError> {
+    let mut results = admin.create_topics(&[wanted.creation()], false).await?;
+    let created = take(&mut results, "creation", &wanted.name)?;
+    Ok(Ensured {
+        observed: Observed {
+            id: created.id,
+            partitions: created.partitions,
+            replicas: created.replicas.into(),
+        },
+        done: vec!["created"],
+        unsupported: Vec::new(),
+    })
+}
+
+async fn change(
+    admin: &Admin,
+    wanted: &WantedTopic,
+    actual: &ActualTopic,
+) -> Result<Ensured, TopicError> {
+    let change = wanted.change(actual);
+    let mut observed = actual.observed();
+    let mut done = Vec::new();
+    if !change.config.is_empty() {
+        configure(admin, &wanted.name, change.config).await?;
+        done.push("configured");
+    }
+    if let Some(count) = change.partitions {
+        let counts = BTreeMap::from([(wanted.name.clone(), count)]);
+        let mut results = admin.create_partitions(&counts).await?;
+        take(&mut results, "partitioning", &wanted.name)?;
+        observed.partitions = count;
+        done.push("partitions added");
+    }
+    Ok(Ensured {
+        observed,
+        done,
+        unsupported: change.unsupported,
+    })
 }
 
 /// Deletes the topic with this id; false if there is none.
@@ -151,11 +167,13 @@ impl TopicError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Admin(error) => error.may_pass(),
-            // Someone else was quicker, and the next look finds the topic.
-            Self::Refused(_, _, refusal) => {
-                refusal.may_pass() || refusal.error == ResponseError::TopicAlreadyExists
-            }
+            Self::Refused(_, _, refusal) => refusal.may_pass() || self.is_there_already(),
             Self::NoAnswer(_) => true,
         }
+    }
+
+    /// A creation that came too late: by someone else, or by us a moment ago.
+    fn is_there_already(&self) -> bool {
+        matches!(self, Self::Refused(_, _, refusal) if refusal.error == ResponseError::TopicAlreadyExists)
     }
 }

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use tubeway_api::KafkaTopic;
+use tubeway_policy::{TopicNameError, check_topic_name};
 use uuid::Uuid;
 
 use crate::kafka_admin::{ConfigChange, ConfigEntry, ConfigSource, NewTopic, TopicDescription};
-
-/// Kafka's limit, which leaves room for `-<partition>` in a folder's name.
-const MAX_NAME: usize = 249;
 
 /// Options that tools set while they move replicas. They come and go by
 /// themselves, and taking them away would let the move take all bandwidth.
@@ -20,14 +18,9 @@ const TRANSIENT: [&str; 2] = [
 /// Why a spec cannot be a topic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTopic {
-    /// Kafka would refuse the name.
-    #[error(
-        "topic name {0:?} is not allowed: 1 to {MAX_NAME} of a-z A-Z 0-9 . _ -, and neither \".\" nor \"..\""
-    )]
-    Name(String),
-    /// Kafka keeps it for itself.
-    #[error("topic {0:?} is not allowed: names that begin with \"__\" are Kafka's own")]
-    Internal(String),
+    /// No object can stand for a topic of this name.
+    #[error(transparent)]
+    Name(#[from] TopicNameError),
     /// An option's value is neither text nor number nor boolean.
     #[error("spec.config.{0} is not allowed: the value must be a string, a number or a boolean")]
     Config(String),
@@ -65,20 +58,15 @@ pub struct ActualTopic {
     pub config: BTreeMap<String, ConfigEntry>,
 }
 
-/// What to do, and what cannot be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Plan {
-    /// There is no such topic.
-    Create(NewTopic),
-    /// There is one; with nothing in any field it is as it should be.
-    Change {
-        /// Bring it to so many partitions.
-        partitions: Option<i32>,
-        /// Options to set or to give back to the cluster's default.
-        config: BTreeMap<String, ConfigChange>,
-        /// What the spec wants and Kafka cannot do, in words for its author.
-        unsupported: Vec<String>,
-    },
+/// What to do about a topic that is; with nothing in any field, nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Bring it to so many partitions.
+    pub partitions: Option<i32>,
+    /// Options to set, or to give back to the cluster's default.
+    pub config: BTreeMap<String, ConfigChange>,
+    /// What the spec wants and Kafka cannot do, in words for its author.
+    pub unsupported: Vec<String>,
 }
 
 /// What a status tells of a topic.
@@ -98,7 +86,7 @@ impl WantedTopic {
     /// Checks what a schema has let through, or has not seen.
     pub fn of(topic: &KafkaTopic) -> Result<Self, InvalidTopic> {
         let name = topic.topic_name();
-        check_name(&name)?;
+        check_topic_name(&name)?;
         let spec = &topic.spec;
         let partitions = in_range("partitions", spec.partitions, 100_000)?;
         let replicas = in_range("replicas", spec.replicas, 1000)?;
@@ -111,20 +99,22 @@ impl WantedTopic {
             name,
             partitions,
             replicas: replicas.and_then(|n| i16::try_from(n).ok()),
-            config: config.collect::<Result<_, _>>()?,
+            config: config.collect::<Result<_, InvalidTopic>>()?,
         })
     }
 
-    /// What to do about the topic as it is, or is not.
-    pub fn plan(&self, actual: Option<&ActualTopic>) -> Plan {
-        let Some(actual) = actual else {
-            return Plan::Create(NewTopic {
-                name: self.name.clone(),
-                partitions: self.partitions,
-                replicas: self.replicas,
-                config: self.config.clone(),
-            });
-        };
+    /// What to create, where there is no such topic.
+    pub fn creation(&self) -> NewTopic {
+        NewTopic {
+            name: self.name.clone(),
+            partitions: self.partitions,
+            replicas: self.replicas,
+            config: self.config.clone(),
+        }
+    }
+
+    /// What to do about the topic as it is.
+    pub fn change(&self, actual: &ActualTopic) -> Change {
         let has = actual.observed();
         let mut unsupported = Vec::new();
         if let Some(wanted) = self.partitions.filter(|n| *n < has.partitions) {
@@ -139,7 +129,7 @@ impl WantedTopic {
                 has.replicas
             ));
         }
-        Plan::Change {
+        Change {
             partitions: self.partitions.filter(|n| *n > has.partitions),
             config: self.config_changes(&actual.config),
             unsupported,
@@ -184,18 +174,6 @@ impl ActualTopic {
             replicas: partitions.first().map_or(0, |p| count(p.replicas.len())),
         }
     }
-}
-
-fn check_name(name: &str) -> Result<(), InvalidTopic> {
-    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    let fits = (1..=MAX_NAME).contains(&name.len());
-    if !fits || name == "." || name == ".." || !name.bytes().all(legal) {
-        return Err(InvalidTopic::Name(name.to_owned()));
-    }
-    if name.starts_with("__") {
-        return Err(InvalidTopic::Internal(name.to_owned()));
-    }
-    Ok(())
 }
 
 fn in_range(

@@ -36,7 +36,7 @@ impl Verdict {
         }
     }
 
-    pub(super) fn of(ensured: Ensured) -> Self {
+    pub(super) fn of(ensured: &Ensured) -> Self {
         let ready = ensured.unsupported.is_empty();
         Self {
             ready,
@@ -105,7 +105,7 @@ mod tests {
     }
 
     fn good() -> Verdict {
-        Verdict::of(Ensured {
+        Verdict::of(&Ensured {
             observed: Observed {
                 id: Uuid::from_u128(7),
                 partitions: 3,
@@ -158,7 +158,7 @@ mod tests {
             done: Vec::new(),
             unsupported: vec!["a".to_owned(), "b".to_owned()],
         };
-        let status = Verdict::of(ensured.clone()).status(&topic(None), at(1));
+        let status = Verdict::of(&ensured).status(&topic(None), at(1));
         let ready = condition::find(&status.conditions, types::READY).unwrap();
         assert_eq!(
             (ready.status.as_str(), ready.reason.as_str()),
@@ -166,6 +166,6 @@ mod tests {
         );
         assert_eq!(ready.message, "a; b");
         ensured.unsupported.clear();
-        assert!(Verdict::of(ensured).ready);
+        assert!(Verdict::of(&ensured).ready);
     }
 }

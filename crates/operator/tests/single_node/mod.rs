@@ -4,15 +4,16 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tubeway_operator::kafka_admin::{Admin, BrokerAddress, PlainConnect};
+use tubeway_testing::kafka_dist::{DEFAULT_VERSION, KafkaDist, default_cache_dir, find_java};
 
-/// Kafka's jars: a folder with `kafka_2.13-….jar` and what it needs.
+/// A folder of Kafka's jars to use instead of fetched ones.
 const LIBS: &str = "TUBEWAY_KAFKA_LIBS";
 const START: Duration = Duration::from_secs(90);
 
@@ -99,20 +100,16 @@ impl Drop for SingleNode {
 }
 
 fn java(home: &Path, class: &str) -> Command {
-    let libs = PathBuf::from(std::env::var_os(LIBS).unwrap_or_else(|| {
-        panic!("set {LIBS} to a folder with the jars of Apache Kafka 4 (its own `libs`)")
-    }));
-    let mut command = Command::new("java");
-    command
-        .current_dir(home)
-        .args([
-            "-Xmx256m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-cp",
-        ])
-        .arg(libs.join("*"))
-        .arg(class);
+    let dist = match std::env::var_os(LIBS) {
+        Some(libs) => KafkaDist {
+            libs: libs.into(),
+            version: DEFAULT_VERSION.to_owned(),
+        },
+        None => KafkaDist::ensure(&default_cache_dir(), DEFAULT_VERSION, |_| ()).unwrap(),
+    };
+    let options = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+    let mut command = dist.command(&find_java().unwrap(), &options, class);
+    command.current_dir(home);
     command
 }
 

@@ -279,6 +279,16 @@ fn a_second_object_for_a_topic_opens_nothing() {
 }
 
 #[test]
+fn an_object_whose_topic_is_every_topic_opens_none() {
+    let rules = vec![rule(&["kafkatopics"], &[], &["consume"])];
+    let mut inputs = shop(rules, &[account("shop", "a")]);
+    for (topic, name) in inputs.topics.iter_mut().zip(["*", "__consumer_offsets"]) {
+        name.clone_into(&mut topic.topic);
+    }
+    assert!(lines(&inputs).is_empty());
+}
+
+#[test]
 fn who_administers_has_everything_and_nothing_besides() {
     let mut inputs = shop(
         vec![rule(&["kafkatopics"], &["orders"], &["produce"])],

@@ -1,0 +1,16 @@
+//! Kafka clusters: from KafkaCluster and KafkaNodePools to running nodes.
+
+pub mod build;
+mod controller;
+pub mod dereference;
+pub mod founding;
+pub mod names;
+mod pods;
+mod reconcile;
+mod status;
+mod topology;
+pub mod validate;
+
+pub use controller::controller;
+pub use reconcile::{Again, CONTROLLER, reconcile};
+pub use topology::topology;

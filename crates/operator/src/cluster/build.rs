@@ -1,0 +1,238 @@
+//! Third step: the objects that a cluster is made of. Pure.
+
+mod meta;
+mod pod;
+mod properties;
+mod sidecar;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    ConfigMap, PersistentVolumeClaim, PersistentVolumeClaimSpec, Pod, Service, ServiceAccount,
+    ServicePort, ServiceSpec, VolumeResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tubeway_api::{NodeRole, labels};
+use tubeway_config::ports;
+
+use super::founding::Founding;
+use super::names;
+use super::validate::{ValidatedCluster, ValidatedPool, quantity};
+use crate::config::Config;
+
+pub use meta::{digest, owner_reference};
+pub use sidecar::{
+    RunDir, SidecarRole, SidecarSettings, env, field_env, restricted, sidecar_container,
+    sidecar_volumes,
+};
+
+/// Everything that a cluster is made of.
+#[derive(Debug, Clone)]
+pub struct Objects {
+    /// Who all nodes are.
+    pub service_account: ServiceAccount,
+    /// Kafka's id and the first controllers; made once.
+    pub quorum: ConfigMap,
+    /// The names of the nodes, and where clients begin.
+    pub services: Vec<Service>,
+    /// What each node is made of, by id.
+    pub nodes: BTreeMap<u32, NodeObjects>,
+}
+
+/// What one node is made of.
+#[derive(Debug, Clone)]
+pub struct NodeObjects {
+    /// Name of its pool.
+    pub pool: String,
+    /// Its configuration, written when its pod is made and not before: a
+    /// container that restarts must find what its pod was made with.
+    pub config: ConfigMap,
+    /// Its volume.
+    pub claim: PersistentVolumeClaim,
+    /// Its pod.
+    pub pod: Pod,
+}
+
+/// What build needs besides the spec.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The operator's settings.
+    pub config: &'a Config,
+    /// The checked spec.
+    pub cluster: &'a ValidatedCluster,
+    /// How the cluster began.
+    pub founding: &'a Founding,
+    /// Size that each claim has already, by its name: claims never shrink.
+    pub claim_sizes: &'a BTreeMap<String, String>,
+}
+
+/// One node, with all that its objects depend on.
+#[derive(Clone, Copy)]
+struct NodeInputs<'a> {
+    all: Inputs<'a>,
+    pool: &'a ValidatedPool,
+    id: u32,
+}
+
+/// All objects that should be there.
+pub fn build(inputs: Inputs<'_>) -> Objects {
+    let cluster = inputs.cluster;
+    let nodes = cluster.nodes().into_iter().map(|(id, pool)| {
+        let node = NodeInputs {
+            all: inputs,
+            pool,
+            id,
+        };
+        (id, node.objects())
+    });
+    Objects {
+        service_account: ServiceAccount {
+            metadata: meta::of_cluster(cluster, names::service_account(&cluster.key.name)),
+            // Pods mount the tokens they need themselves, each for one audience.
+            automount_service_account_token: Some(false),
+            ..ServiceAccount::default()
+        },
+        quorum: quorum_config_map(cluster, inputs.founding),
+        services: vec![nodes_service(cluster), bootstrap_service(cluster)],
+        nodes: nodes.collect(),
+    }
+}
+
+/// The ConfigMap that says how a cluster began.
+pub fn quorum_config_map(cluster: &ValidatedCluster, founding: &Founding) -> ConfigMap {
+    ConfigMap {
+        metadata: meta::of_cluster(cluster, names::quorum_config_map(&cluster.key.name)),
+        data: Some([(QUORUM_KEY.to_owned(), founding.to_json())].into()),
+        immutable: Some(true),
+        ..ConfigMap::default()
+    }
+}
+
+/// Key of [`Founding`] in its ConfigMap, and its file name at the node.
+pub const QUORUM_KEY: &str = "quorum.json";
+/// Key of the broker's options in a node's ConfigMap, and their file name.
+pub const PROPERTIES_KEY: &str = "server.properties";
+
+fn nodes_service(cluster: &ValidatedCluster) -> Service {
+    let selector = meta::selector(&cluster.key.name);
+    Service {
+        metadata: meta::of_cluster(cluster, names::nodes_service(&cluster.key.name)),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".to_owned()),
+            // Nodes find each other before any of them is ready.
+            publish_not_ready_addresses: Some(true),
+            ports: Some(vec![
+                port("tcp-clients", ports::CLIENT),
+                port("tcp-replication", ports::REPLICATION),
+                port("tcp-controllers", ports::CONTROLLER),
+            ]),
+            selector: Some(selector),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+fn bootstrap_service(cluster: &ValidatedCluster) -> Service {
+    let mut selector = meta::selector(&cluster.key.name);
+    selector.insert(labels::BROKER.to_owned(), "true".to_owned());
+    Service {
+        metadata: meta::of_cluster(cluster, names::bootstrap_service(&cluster.key.name)),
+        spec: Some(ServiceSpec {
+            ports: Some(vec![port("tcp-clients", ports::CLIENT)]),
+            selector: Some(selector),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+fn port(name: &str, number: u16) -> ServicePort {
+    ServicePort {
+        name: Some(name.to_owned()),
+        port: i32::from(number),
+        target_port: Some(IntOrString::Int(i32::from(number))),
+        ..ServicePort::default()
+    }
+}
+
+// === impl NodeInputs ===
+
+impl NodeInputs<'_> {
+    fn objects(self) -> NodeObjects {
+        let config = self.config_map();
+        NodeObjects {
+            pool: self.pool.name.clone(),
+            claim: self.claim(),
+            pod: pod::build(self, &config),
+            config,
+        }
+    }
+
+    fn pod_name(self) -> String {
+        names::pod(&self.all.cluster.key.name, &self.pool.name, self.id)
+    }
+
+    fn has(self, role: NodeRole) -> bool {
+        self.pool.roles.contains(&role)
+    }
+
+    fn meta(self, name: String) -> ObjectMeta {
+        let mut metadata = meta::of_cluster(self.all.cluster, name);
+        let labels = metadata.labels.get_or_insert_default();
+        labels.insert(labels::POOL.to_owned(), self.pool.name.clone());
+        labels.insert(labels::NODE_ID.to_owned(), self.id.to_string());
+        metadata
+    }
+
+    fn config_map(self) -> ConfigMap {
+        let data = [
+            (PROPERTIES_KEY.to_owned(), properties::render(self)),
+            (QUORUM_KEY.to_owned(), self.all.founding.to_json()),
+        ];
+        ConfigMap {
+            metadata: self.meta(names::pod_config(&self.pod_name())),
+            data: Some(data.into()),
+            ..ConfigMap::default()
+        }
+    }
+
+    fn claim(self) -> PersistentVolumeClaim {
+        let name = names::claim(&self.pod_name());
+        let size = larger(&self.pool.storage, self.all.claim_sizes.get(&name));
+        let mut metadata = self.meta(name);
+        if !self.pool.delete_claim {
+            metadata.owner_references = None;
+        }
+        metadata.annotations.get_or_insert_default().insert(
+            labels::CLUSTER_ID.to_owned(),
+            self.all.founding.cluster_id.clone(),
+        );
+        PersistentVolumeClaim {
+            metadata,
+            spec: Some(PersistentVolumeClaimSpec {
+                access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+                resources: Some(VolumeResourceRequirements {
+                    requests: Some([("storage".to_owned(), Quantity(size))].into()),
+                    ..VolumeResourceRequirements::default()
+                }),
+                storage_class_name: self.pool.storage_class.clone(),
+                ..PersistentVolumeClaimSpec::default()
+            }),
+            ..PersistentVolumeClaim::default()
+        }
+    }
+
+    fn owner(self) -> OwnerReference {
+        meta::owner_reference(&self.all.cluster.key.name, &self.all.cluster.uid)
+    }
+}
+
+fn larger(wanted: &str, existing: Option<&String>) -> String {
+    match existing {
+        Some(existing) if quantity::bytes(existing) >= quantity::bytes(wanted) => existing.clone(),
+        _ => wanted.to_owned(),
+    }
+}

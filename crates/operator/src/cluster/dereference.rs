@@ -1,0 +1,171 @@
+//! First step: reads everything about one cluster.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use kube::api::ListParams;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tubeway_api::{KafkaCluster, KafkaNodePool, labels};
+use tubeway_planner::{Assignment, PoolIds, assign_ids};
+
+use crate::error::{Error, Result};
+
+/// What is there of one cluster.
+///
+/// Read from the API server and not from a cache, so that a decision is never
+/// made by an object that has gone and come back with another UID.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// The cluster.
+    pub cluster: KafkaCluster,
+    /// Its pools, by name.
+    pub pools: Vec<KafkaNodePool>,
+    /// Its pods, by name.
+    pub pods: BTreeMap<String, Pod>,
+    /// Its claims, by name.
+    pub claims: BTreeMap<String, PersistentVolumeClaim>,
+    /// Its ConfigMaps, by name.
+    pub config_maps: BTreeMap<String, ConfigMap>,
+    /// Its Services, by name.
+    pub services: BTreeMap<String, Service>,
+    /// Its ServiceAccounts, by name.
+    pub accounts: BTreeMap<String, ServiceAccount>,
+    /// Objects of an earlier cluster of this name that are still on their way
+    /// out, as `Kind name`.
+    pub left_over: Vec<String>,
+}
+
+// === impl Observed ===
+
+impl Observed {
+    /// Reads the cluster of this name; `None` when there is none.
+    pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<Self>> {
+        let clusters: Api<KafkaCluster> = Api::namespaced(client.clone(), namespace);
+        let cluster = clusters
+            .get_opt(name)
+            .await
+            .map_err(Error::kubernetes(format!(
+                "read KafkaCluster {namespace}/{name}"
+            )))?;
+        let Some(cluster) = cluster else {
+            return Ok(None);
+        };
+        let pools: Api<KafkaNodePool> = Api::namespaced(client.clone(), namespace);
+        let pools = pools
+            .list(&ListParams::default())
+            .await
+            .map_err(Error::kubernetes(format!(
+                "list KafkaNodePools in {namespace}"
+            )))?;
+        let mut pools = pools.items;
+        pools.retain(|p| p.spec.cluster == name && p.metadata.deletion_timestamp.is_none());
+        pools.sort_by_key(ResourceExt::name_any);
+
+        let uid = cluster.uid().unwrap_or_default();
+        let mut left_over = Vec::new();
+        Ok(Some(Self {
+            pods: owned(list(client, namespace, name).await?, &uid, &mut left_over),
+            config_maps: owned(list(client, namespace, name).await?, &uid, &mut left_over),
+            services: owned(list(client, namespace, name).await?, &uid, &mut left_over),
+            accounts: owned(list(client, namespace, name).await?, &uid, &mut left_over),
+            // Claims outlive a cluster on purpose, so no owner is asked for.
+            claims: by_name(list(client, namespace, name).await?),
+            cluster,
+            pools,
+            left_over,
+        }))
+    }
+
+    /// Which ids the pools' nodes have, from what is there.
+    pub fn assign_ids(&self) -> Assignment {
+        let pools = self.pools.iter().map(|pool| {
+            let name = pool.name_any();
+            let known = pool.status.iter().flat_map(|s| s.node_ids.iter().copied());
+            let ids = PoolIds {
+                replicas: usize::try_from(pool.spec.replicas).unwrap_or(0),
+                in_use: ids_in(&name, self.pods.values()).chain(known).collect(),
+                volumes: ids_in(&name, self.claims.values()).collect(),
+            };
+            (name, ids)
+        });
+        assign_ids(&pools.collect())
+    }
+
+    /// Kafka's id of the cluster, where volumes carry one already.
+    pub fn cluster_id_of_claims(&self) -> Option<&str> {
+        self.claims
+            .values()
+            .find_map(|claim| claim.annotations().get(labels::CLUSTER_ID))
+            .map(String::as_str)
+    }
+
+    /// The size each claim has, by its name.
+    pub fn claim_sizes(&self) -> BTreeMap<String, String> {
+        let sizes = self.claims.iter().filter_map(|(name, claim)| {
+            let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
+            Some((name.clone(), requests.get("storage")?.0.clone()))
+        });
+        sizes.collect()
+    }
+}
+
+/// The node id that an object is labelled with.
+pub fn node_id<K: Resource>(object: &K) -> Option<u32> {
+    object
+        .meta()
+        .labels
+        .as_ref()?
+        .get(labels::NODE_ID)?
+        .parse()
+        .ok()
+}
+
+fn ids_in<'a, K: Resource + 'a>(
+    pool: &str,
+    objects: impl Iterator<Item = &'a K>,
+) -> impl Iterator<Item = u32> {
+    objects
+        .filter(move |object| object.labels().get(labels::POOL).is_some_and(|p| p == pool))
+        .filter_map(node_id)
+}
+
+async fn list<K>(client: &Client, namespace: &str, cluster: &str) -> Result<Vec<K>>
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    let selector = ListParams::default().labels(&format!("{}={cluster}", labels::CLUSTER));
+    let listed = Api::<K>::namespaced(client.clone(), namespace)
+        .list(&selector)
+        .await
+        .map_err(Error::kubernetes(format!(
+            "list {} of {namespace}/{cluster}",
+            K::kind(&())
+        )))?;
+    Ok(listed.items)
+}
+
+/// Those that this cluster owns, by UID and not by name.
+fn owned<K>(objects: Vec<K>, uid: &str, left_over: &mut Vec<String>) -> BTreeMap<String, K>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let (ours, others): (Vec<_>, Vec<_>) = objects
+        .into_iter()
+        .partition(|object| object.owner_references().iter().any(|o| o.uid == uid));
+    let others = others.iter().filter(|o| {
+        let mut owners = o.owner_references().iter();
+        owners.any(|owner| owner.kind == "KafkaCluster")
+    });
+    left_over.extend(others.map(|o| format!("{} {}", K::kind(&()), o.name_any())));
+    by_name(ours)
+}
+
+fn by_name<K: Resource>(objects: Vec<K>) -> BTreeMap<String, K> {
+    let objects = objects.into_iter();
+    objects.map(|object| (object.name_any(), object)).collect()
+}

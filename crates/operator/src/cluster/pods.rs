@@ -1,0 +1,144 @@
+//! What a pod's status says about its node. Pure.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::ResourceExt;
+use tubeway_api::labels;
+use tubeway_planner::NodeState;
+
+/// How the node is that this pod runs; no pod is a missing node.
+pub(super) fn state(pod: Option<&Pod>) -> NodeState {
+    let Some(pod) = pod else {
+        return NodeState::Missing;
+    };
+    if pod.metadata.deletion_timestamp.is_some() {
+        NodeState::Terminating
+    } else if is_ready(pod) {
+        NodeState::Ready
+    } else {
+        NodeState::NotReady
+    }
+}
+
+/// Whether the pod's containers have ended for good, as after an eviction: it
+/// will not run again, and only another pod in its place can.
+pub(super) fn is_over(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+/// Whether the pod was built as it would be built now.
+pub(super) fn is_current(pod: &Pod, wanted: &Pod) -> bool {
+    pod.annotations().get(labels::SPEC_HASH) == wanted.annotations().get(labels::SPEC_HASH)
+}
+
+/// Why a pod is not ready, in words of its own status: what somebody would
+/// look for with `kubectl describe`.
+pub(super) fn trouble(pod: &Pod) -> String {
+    let Some(status) = &pod.status else {
+        return "has not been seen by a kubelet".to_owned();
+    };
+    let waiting = all_statuses(pod).find_map(|(_, container)| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.as_deref()?;
+        // What every pod goes through says nothing.
+        (!matches!(reason, "PodInitializing" | "ContainerCreating"))
+            .then(|| format!("container {} waits: {reason}", container.name))
+    });
+    if let Some(waiting) = waiting {
+        return waiting;
+    }
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    let unscheduled = conditions
+        .iter()
+        .find(|c| c.type_ == "PodScheduled" && c.status == "False");
+    if let Some(condition) = unscheduled {
+        let message = condition.message.as_deref().unwrap_or("no node fits");
+        return format!("is not scheduled: {message}");
+    }
+    let not_ready: Vec<_> = all_statuses(pod)
+        .filter(|(long_running, container)| *long_running && !container.ready)
+        .map(|(_, container)| container.name.as_str())
+        .collect();
+    match (status.phase.as_deref(), not_ready.as_slice()) {
+        (Some("Running"), [_, ..]) => format!("container {} is not ready", not_ready.join(", ")),
+        (phase, _) => format!("is {}", phase.unwrap_or("Pending")),
+    }
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref());
+    conditions
+        .unwrap_or_default()
+        .iter()
+        .any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+/// Each container's status, and whether it is one that keeps running.
+fn all_statuses(pod: &Pod) -> impl Iterator<Item = (bool, &ContainerStatus)> {
+    let status = pod.status.as_ref();
+    let sidecars = status.and_then(|s| s.init_container_statuses.as_deref());
+    let containers = status.and_then(|s| s.container_statuses.as_deref());
+    let runs_on = |name: &str| {
+        let inits = pod.spec.as_ref().and_then(|s| s.init_containers.as_deref());
+        let mut inits = inits.unwrap_or_default().iter();
+        inits.any(|c| c.name == name && c.restart_policy.as_deref() == Some("Always"))
+    };
+    let sidecars = sidecars.unwrap_or_default().iter();
+    let containers = containers.unwrap_or_default().iter();
+    sidecars
+        .map(move |s| (runs_on(&s.name), s))
+        .chain(containers.map(|s| (true, s)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(status: &Value) -> Pod {
+        serde_json::from_value(json!({ "metadata": { "name": "demo-all-0" }, "status": status }))
+            .unwrap()
+    }
+
+    fn container(name: &str, ready: bool, state: &Value) -> Value {
+        json!({ "name": name, "ready": ready, "state": state, "image": "", "imageID": "", "restartCount": 0 })
+    }
+
+    #[test]
+    fn the_trouble_of_a_pod_is_what_its_status_says() {
+        let crash = container(
+            "kafka",
+            false,
+            &json!({ "waiting": { "reason": "CrashLoopBackOff" } }),
+        );
+        let slow = container("kafka", false, &json!({ "running": {} }));
+        let scheduled =
+            json!([{ "type": "PodScheduled", "status": "False", "message": "0/3 nodes fit" }]);
+        for (status, words) in [
+            (
+                json!({ "phase": "Running", "containerStatuses": [crash] }),
+                "container kafka waits: CrashLoopBackOff",
+            ),
+            (
+                json!({ "phase": "Running", "containerStatuses": [slow] }),
+                "container kafka is not ready",
+            ),
+            (
+                json!({ "phase": "Pending", "conditions": scheduled }),
+                "is not scheduled: 0/3 nodes fit",
+            ),
+            (json!({}), "is Pending"),
+        ] {
+            assert_eq!(trouble(&pod(&status)), words);
+        }
+    }
+
+    #[test]
+    fn a_pod_that_was_evicted_is_over() {
+        assert!(is_over(&pod(
+            &json!({ "phase": "Failed", "reason": "Evicted" })
+        )));
+        assert!(!is_over(&pod(&json!({ "phase": "Running" }))));
+    }
+}

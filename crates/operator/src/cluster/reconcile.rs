@@ -1,0 +1,321 @@
+//! One look at a cluster: the four steps in a row.
+//!
+//! Every step is derived from what is there. A crash between any two writes is
+//! followed by another look, which finds what was written and goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use tubeway_api::KafkaCluster;
+use tubeway_api::condition::reasons;
+use tubeway_config::ClusterRef;
+use tubeway_planner::{Node, NodeState, Plan, plan};
+
+use super::build::{self, Inputs, NodeObjects, Objects, QUORUM_KEY};
+use super::dereference::Observed;
+use super::founding::Founding;
+use super::status::{self, Findings};
+use super::topology::topology;
+use super::validate::ValidatedCluster;
+use super::{names, pods};
+use crate::apply::Writer;
+use crate::context::{Context, Happening};
+use crate::error::{Error, Result};
+use crate::health::HealthReport;
+use crate::roots;
+
+/// Name of this controller in metrics.
+pub const CONTROLLER: &str = "cluster";
+
+/// When to look again, if nothing happens before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Nothing is left to do.
+    Late,
+    /// Something is waited for that does not announce itself.
+    Soon,
+    /// The cluster is gone.
+    Never,
+}
+
+struct Look<'a> {
+    ctx: &'a Context,
+    write: Writer<'a>,
+    observed: Observed,
+    key: ClusterRef,
+}
+
+/// Looks at the cluster and takes every step that can be taken now.
+pub async fn reconcile(ctx: &Context, key: &ClusterRef) -> Result<Again> {
+    let Some(observed) = Observed::read(&ctx.client, &key.namespace, &key.name).await? else {
+        ctx.topologies.forget(key);
+        ctx.admins.remove(key);
+        return Ok(Again::Never);
+    };
+    if observed.cluster.metadata.deletion_timestamp.is_some() {
+        // What it owns goes by itself; making anything now would get in the way.
+        return Ok(Again::Never);
+    }
+    let look = Look {
+        write: Writer::new(ctx.client.clone(), &ctx.metrics, CONTROLLER),
+        ctx,
+        observed,
+        key: key.clone(),
+    };
+    look.take().await
+}
+
+// === impl Look ===
+
+impl Look<'_> {
+    async fn take(self) -> Result<Again> {
+        let live = &self.observed.cluster;
+        let now = Timestamp::now();
+        let ids = self.observed.assign_ids();
+        let checked = ValidatedCluster::new(&self.ctx.config, live, &self.observed.pools, &ids);
+        let cluster = match checked {
+            Ok(cluster) => cluster,
+            Err(error) => {
+                let reason = status::reason_of(&error);
+                return self.stop(reason, &error.to_string()).await;
+            }
+        };
+        self.publish(&cluster);
+        if live.spec.pause {
+            self.write.status(live, &status::paused(live, now)).await?;
+            return Ok(Again::Late);
+        }
+        if !self.observed.left_over.is_empty() {
+            let message = format!(
+                "an earlier cluster of this name is still on its way out: {}",
+                self.observed.left_over.join(", ")
+            );
+            self.stop(reasons::CONFLICT, &message).await?;
+            return Ok(Again::Soon);
+        }
+        roots::ensure(self.ctx, &self.write, &self.key.namespace).await?;
+        let founding = self.found(&cluster).await?;
+        let claim_sizes = self.observed.claim_sizes();
+        let objects = build::build(Inputs {
+            config: &self.ctx.config,
+            cluster: &cluster,
+            founding: &founding,
+            claim_sizes: &claim_sizes,
+        });
+        self.apply_shared(&objects).await?;
+        let nodes = self.nodes(&cluster, &objects);
+        let report = self.health(&nodes).await;
+        let plan = plan(&nodes, report.as_ref().map(|report| &report.health));
+        self.take_plan(&objects, &plan).await?;
+        self.write_status(&cluster, &founding, &nodes, &plan, report)
+            .await
+    }
+
+    /// Says why nothing is done.
+    async fn stop(&self, reason: &'static str, message: &str) -> Result<Again> {
+        let live = &self.observed.cluster;
+        let status = status::not_built(live, reason, message, Timestamp::now());
+        if self.write.status(live, &status).await? {
+            self.tell(live, reason, "Validate", message.to_owned(), true)
+                .await;
+        }
+        Ok(Again::Late)
+    }
+
+    fn publish(&self, cluster: &ValidatedCluster) {
+        let topology = topology(&self.key, &cluster.identity, self.observed.pods.values());
+        let count = topology.nodes.len();
+        self.ctx.admins.put(&topology);
+        if self.ctx.topologies.publish(topology) {
+            tracing::info!(cluster = %self.key, nodes = count, "topology changed");
+        }
+    }
+
+    /// How the cluster began: as written down, or from now on.
+    async fn found(&self, cluster: &ValidatedCluster) -> Result<Founding> {
+        let name = names::quorum_config_map(&self.key.name);
+        let Some(config_map) = self.observed.config_maps.get(&name) else {
+            let founding = Founding::new(cluster, self.observed.cluster_id_of_claims());
+            let config_map = build::quorum_config_map(cluster, &founding);
+            self.write.create(&config_map).await?;
+            return Ok(founding);
+        };
+        let text = config_map.data.as_ref().and_then(|d| d.get(QUORUM_KEY));
+        serde_json::from_str(text.map_or("", String::as_str)).map_err(|error| Error::Damaged {
+            object: format!("ConfigMap {}/{name}", self.key.namespace),
+            problem: format!("its key {QUORUM_KEY} does not say how the cluster began: {error}"),
+            remedy: "restore it, or delete it to have it written again from the volumes",
+        })
+    }
+
+    async fn apply_shared(&self, objects: &Objects) -> Result<()> {
+        let account = &objects.service_account;
+        let live = self.observed.accounts.get(&account.name_any());
+        self.write.apply(account, live).await?;
+        for service in &objects.services {
+            let live = self.observed.services.get(&service.name_any());
+            self.write.apply(service, live).await?;
+        }
+        Ok(())
+    }
+
+    fn nodes(&self, cluster: &ValidatedCluster, objects: &Objects) -> Vec<Node> {
+        let pools = cluster.nodes();
+        let nodes = objects.nodes.iter().map(|(id, node)| {
+            let pod = self.pod(node);
+            Node {
+                id: *id,
+                roles: pools.get(id).map(|p| p.roles.clone()).unwrap_or_default(),
+                state: pods::state(pod),
+                current: pod.is_some_and(|pod| pods::is_current(pod, &node.pod)),
+            }
+        });
+        nodes.collect()
+    }
+
+    fn pod(&self, node: &NodeObjects) -> Option<&Pod> {
+        self.observed.pods.get(&node.pod.name_any())
+    }
+
+    /// Asks Kafka, once there is somebody to answer.
+    async fn health(&self, nodes: &[Node]) -> Option<HealthReport> {
+        if nodes.iter().any(|node| node.state == NodeState::Ready) {
+            self.ctx.health.look(&self.key).await
+        } else {
+            None
+        }
+    }
+
+    async fn take_plan(&self, objects: &Objects, plan: &Plan) -> Result<()> {
+        for (id, node) in &objects.nodes {
+            let claim = self.observed.claims.get(&node.claim.name_any());
+            self.write.apply(&node.claim, claim).await?;
+            if plan.create.contains(id) {
+                self.create_node(node, claim.is_some()).await?;
+            } else if self
+                .pod(node)
+                .is_some_and(|p| pods::is_current(p, &node.pod))
+            {
+                // What a pod was made with stays as it was, come what may.
+                self.apply_config(node).await?;
+            }
+        }
+        let over = objects.nodes.values().filter_map(|node| self.pod(node));
+        for pod in over.filter(|pod| pods::is_over(pod)) {
+            if pod.metadata.deletion_timestamp.is_none() {
+                self.write.delete(pod).await?;
+            }
+        }
+        let next = plan.replace.and_then(|id| objects.nodes.get(&id));
+        if let Some(pod) = next.and_then(|node| self.pod(node))
+            && !pods::is_over(pod)
+        {
+            self.write.delete(pod).await?;
+            let note = format!(
+                "replacing pod {}: it is not built as it should be",
+                pod.name_any()
+            );
+            let live = &self.observed.cluster;
+            self.tell(live, "NodeReplaced", "Replace", note, false)
+                .await;
+        }
+        Ok(())
+    }
+
+    async fn create_node(&self, node: &NodeObjects, had_claim: bool) -> Result<()> {
+        self.apply_config(node).await?;
+        self.write.create(&node.pod).await?;
+        let name = node.pod.name_any();
+        let (reason, note) = if had_claim {
+            (
+                "NodeRecreated",
+                format!("made pod {name} again on its volume"),
+            )
+        } else {
+            ("NodeCreated", format!("made pod {name}"))
+        };
+        let live = &self.observed.cluster;
+        self.tell(live, reason, "Create", note, false).await;
+        Ok(())
+    }
+
+    async fn apply_config(&self, node: &NodeObjects) -> Result<bool> {
+        let live = self.observed.config_maps.get(&node.config.name_any());
+        self.write.apply(&node.config, live).await
+    }
+
+    async fn write_status(
+        &self,
+        cluster: &ValidatedCluster,
+        founding: &Founding,
+        nodes: &[Node],
+        plan: &Plan,
+        report: Option<HealthReport>,
+    ) -> Result<Again> {
+        let now = Timestamp::now();
+        let states = nodes.iter().map(|node| {
+            let pool = cluster.nodes()[&node.id];
+            let pod = names::pod(&self.key.name, &pool.name, node.id);
+            let pod = self.observed.pods.get(&pod);
+            let trouble = pod
+                .filter(|_| node.state == NodeState::NotReady)
+                .map(pods::trouble);
+            (node.id, (node.state, trouble))
+        });
+        let states = states.collect();
+        let behind = self.behind(cluster);
+        let findings = Findings {
+            cluster,
+            founding,
+            nodes: &states,
+            plan,
+            quorum: report.map(|report| report.quorum),
+            behind: &behind,
+        };
+        for pool in &self.observed.pools {
+            let status = findings.pool_status(pool, now);
+            self.write.status(pool, &status).await?;
+        }
+        let live = &self.observed.cluster;
+        let status = findings.cluster_status(live, now);
+        self.write.status(live, &status).await?;
+        // Pods and sidecars announce themselves; Kafka's health does not.
+        let waits = plan.outdated.is_empty() || plan.replace.is_some();
+        Ok(if waits { Again::Late } else { Again::Soon })
+    }
+
+    /// Pods of nodes whose sidecars do not have the newest topology.
+    fn behind(&self, cluster: &ValidatedCluster) -> BTreeMap<String, String> {
+        let mut behind = self.ctx.topologies.behind(&self.key);
+        let connected = self.ctx.topologies.connected(&self.key);
+        let pods: BTreeSet<String> = cluster
+            .nodes()
+            .into_iter()
+            .map(|(id, pool)| names::pod(&self.key.name, &pool.name, id))
+            .collect();
+        behind.retain(|pod, _| pods.contains(pod));
+        for pod in pods.difference(&connected) {
+            behind.insert(pod.clone(), "not connected".to_owned());
+        }
+        behind
+    }
+
+    async fn tell(
+        &self,
+        cluster: &KafkaCluster,
+        reason: &str,
+        action: &str,
+        note: String,
+        warning: bool,
+    ) {
+        let happening = Happening {
+            reason,
+            action,
+            note,
+            warning,
+        };
+        self.ctx.event(cluster, happening).await;
+    }
+}

@@ -1,0 +1,258 @@
+//! Second step: from what users wrote to what cannot be wrong.
+
+mod jvm;
+mod options;
+pub(crate) mod quantity;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use kube::ResourceExt;
+use tubeway_api::{KafkaCluster, KafkaNodePool, NodeRole, Resources};
+use tubeway_config::ClusterRef;
+use tubeway_planner::Assignment;
+use tubeway_policy::SpiffeId;
+
+use super::names;
+use crate::config::Config;
+
+pub use options::{OWNED_OPTIONS, is_owned};
+
+/// A cluster that can be built: every name fits, every option may be set, every
+/// node has an id.
+#[derive(Debug, Clone)]
+pub struct ValidatedCluster {
+    /// Namespace and name.
+    pub key: ClusterRef,
+    /// UID of the KafkaCluster.
+    pub uid: String,
+    /// Version of Apache Kafka.
+    pub version: String,
+    /// SPIFFE id of the nodes.
+    pub identity: SpiffeId,
+    /// SPIFFE id of the operator.
+    pub operator: SpiffeId,
+    /// Kafka options of all nodes, as text.
+    pub options: BTreeMap<String, String>,
+    /// The pools, by name.
+    pub pools: BTreeMap<String, ValidatedPool>,
+}
+
+/// A pool that can be built.
+#[derive(Debug, Clone)]
+pub struct ValidatedPool {
+    /// Its name.
+    pub name: String,
+    /// What its nodes do.
+    pub roles: BTreeSet<NodeRole>,
+    /// The nodes' ids.
+    pub nodes: BTreeSet<u32>,
+    /// Those of them that are no longer asked for.
+    pub surplus: BTreeSet<u32>,
+    /// Size of each node's claim.
+    pub storage: String,
+    /// StorageClass of the claims.
+    pub storage_class: Option<String>,
+    /// Whether the claims go with the cluster.
+    pub delete_claim: bool,
+    /// All flags for the Java runtime.
+    pub jvm_flags: Vec<String>,
+    /// `logger=LEVEL` for each logger with a level of its own.
+    pub loggers: Vec<String>,
+    /// What the Kafka container asks for and may use.
+    pub resources: Resources,
+}
+
+/// Why a cluster is not built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCluster {
+    /// The spec says something it may not say; all of it at once.
+    #[error("{}", join(.0))]
+    Spec(Vec<SpecProblem>),
+    /// There is nothing to build yet.
+    #[error(
+        "no nodes: a cluster needs KafkaNodePools in its namespace that name it in spec.cluster, \
+         with at least one broker and one controller among them; missing: {0}"
+    )]
+    NoNodes(&'static str),
+}
+
+/// One wrong value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecProblem {
+    /// Where it stands, as in `KafkaNodePool/a spec.jvm.heap`.
+    pub field: String,
+    /// What it is.
+    pub value: String,
+    /// What is allowed.
+    pub allowed: String,
+}
+
+#[derive(Default)]
+struct Problems(Vec<SpecProblem>);
+
+// === impl ValidatedCluster ===
+
+impl ValidatedCluster {
+    /// Checks everything and reports every problem at once.
+    pub fn new(
+        config: &Config,
+        cluster: &KafkaCluster,
+        pools: &[KafkaNodePool],
+        ids: &Assignment,
+    ) -> Result<Self, InvalidCluster> {
+        let mut problems = Problems::default();
+        let key = ClusterRef {
+            namespace: cluster.namespace().unwrap_or_default(),
+            name: cluster.name_any(),
+        };
+        check_name(&mut problems, "metadata.name", &key.name, 32);
+        check_version(&mut problems, &cluster.spec.version);
+        let options = options::check(&mut problems, &cluster.spec.config);
+        let pools: BTreeMap<_, _> = pools
+            .iter()
+            .map(|pool| (pool.name_any(), validate_pool(&mut problems, pool, ids)))
+            .collect();
+        let identity = names::node_id(&config.trust_domain, &key);
+        let (Ok(identity), Ok(operator)) = (identity, config.operator_id()) else {
+            problems.add("metadata.name", &key, "names that make a SPIFFE id");
+            return Err(InvalidCluster::Spec(problems.0));
+        };
+        if !problems.0.is_empty() {
+            return Err(InvalidCluster::Spec(problems.0));
+        }
+        let validated = Self {
+            uid: cluster.uid().unwrap_or_default(),
+            version: cluster.spec.version.clone(),
+            key,
+            identity,
+            operator,
+            options,
+            pools,
+        };
+        match validated.missing_role() {
+            Some(role) => Err(InvalidCluster::NoNodes(role.as_str())),
+            None => Ok(validated),
+        }
+    }
+
+    /// All nodes with their pools, by id.
+    pub fn nodes(&self) -> BTreeMap<u32, &ValidatedPool> {
+        self.pools
+            .values()
+            .flat_map(|pool| pool.nodes.iter().map(move |id| (*id, pool)))
+            .collect()
+    }
+
+    /// How many nodes have this role.
+    pub fn count(&self, role: NodeRole) -> usize {
+        let pools = self.pools.values().filter(|p| p.roles.contains(&role));
+        pools.map(|pool| pool.nodes.len()).sum()
+    }
+
+    fn missing_role(&self) -> Option<NodeRole> {
+        [NodeRole::Controller, NodeRole::Broker]
+            .into_iter()
+            .find(|role| self.count(*role) == 0)
+    }
+}
+
+fn validate_pool(problems: &mut Problems, pool: &KafkaNodePool, ids: &Assignment) -> ValidatedPool {
+    let name = pool.name_any();
+    let at = |field: &str| format!("KafkaNodePool/{name} {field}");
+    let spec = &pool.spec;
+    check_name(problems, &at("metadata.name"), &name, 24);
+    if spec.roles.is_empty() {
+        problems.add(at("spec.roles"), "[]", "broker, controller or both");
+    }
+    if !(0..=1000).contains(&spec.replicas) {
+        problems.add(at("spec.replicas"), spec.replicas, "0 to 1000");
+    }
+    if quantity::bytes(&spec.storage.size).is_none_or(|size| size == 0) {
+        problems.add(
+            at("spec.storage.size"),
+            &spec.storage.size,
+            "an amount of bytes above zero, as in 10Gi",
+        );
+    }
+    let jvm_flags = jvm::flags(problems, &name, &spec.jvm);
+    ValidatedPool {
+        roles: spec.roles.clone(),
+        nodes: ids.nodes.get(&name).cloned().unwrap_or_default(),
+        surplus: ids.surplus.get(&name).cloned().unwrap_or_default(),
+        storage: spec.storage.size.clone(),
+        storage_class: spec.storage.class.clone(),
+        delete_claim: spec.storage.delete_claim,
+        jvm_flags,
+        loggers: spec
+            .loggers
+            .iter()
+            .map(|(logger, level)| format!("{logger}={level}"))
+            .collect(),
+        resources: spec.resources.clone(),
+        name,
+    }
+}
+
+fn check_name(problems: &mut Problems, field: &str, name: &str, max: usize) {
+    let fine = name.len() <= max
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    if !fine {
+        problems.add(
+            field,
+            name,
+            format!("at most {max} of a-z, 0-9 and '-', beginning with a letter"),
+        );
+    }
+}
+
+fn check_version(problems: &mut Problems, version: &str) {
+    let parts: Vec<Option<u32>> = version.split('.').map(|part| part.parse().ok()).collect();
+    let supported = matches!(parts.as_slice(), [Some(major), Some(minor), Some(_)]
+        if (*major, *minor) >= (3, 9));
+    if !supported {
+        problems.add("spec.version", version, "a Kafka version from 3.9.0 on");
+    }
+}
+
+// === impl Problems ===
+
+impl Problems {
+    fn add(
+        &mut self,
+        field: impl Into<String>,
+        value: impl fmt::Display,
+        allowed: impl Into<String>,
+    ) {
+        self.0.push(SpecProblem {
+            field: field.into(),
+            value: value.to_string(),
+            allowed: allowed.into(),
+        });
+    }
+}
+
+// === impl SpecProblem ===
+
+impl fmt::Display for SpecProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: String = self.value.chars().take(80).collect();
+        write!(
+            f,
+            "{}: {shown:?} is not allowed; allowed: {}",
+            self.field, self.allowed
+        )
+    }
+}
+
+fn join(problems: &[SpecProblem]) -> String {
+    let problems: Vec<_> = problems.iter().map(SpecProblem::to_string).collect();
+    problems.join("; ")
+}
+
+#[cfg(test)]
+mod tests;

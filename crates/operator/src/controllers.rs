@@ -1,5 +1,0 @@
-//! The controllers.
-
-pub mod apply;
-pub mod cluster;
-mod cluster_status;

@@ -1,0 +1,44 @@
+//! `/metrics`, `/livez` and `/readyz`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tubeway_identity::IdentityStore;
+
+use crate::metrics::Metrics;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone)]
+struct Shown {
+    metrics: Arc<Metrics>,
+    identity: IdentityStore,
+}
+
+/// The routes. Ready is an operator with a valid certificate of its own.
+pub fn routes(metrics: Arc<Metrics>, identity: IdentityStore) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics_text))
+        .route("/livez", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .with_state(Shown { metrics, identity })
+}
+
+async fn metrics_text(State(shown): State<Shown>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], shown.metrics.text())
+}
+
+async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
+    if shown.identity.current().is_some() {
+        (StatusCode::OK, "ok")
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no valid certificate of its own",
+        )
+    }
+}

@@ -1,0 +1,345 @@
+//! The newest topology of each cluster, and who has taken it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, watch};
+use tubeway_config::stream::Outcome;
+use tubeway_config::{ClusterRef, Topology};
+
+/// Most pods of one cluster whose acknowledgements are remembered.
+const MAX_PODS: usize = 4096;
+
+/// The newest topology of each cluster, and which nodes' sidecars have taken it.
+///
+/// Cheap to clone; all clones are one. Never blocks for longer than a map
+/// look-up takes.
+#[derive(Clone, Debug, Default)]
+pub struct Topologies {
+    shared: Arc<Shared>,
+}
+
+/// A topology with the number that sidecars acknowledge it by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned {
+    /// Grows with every change, also over restarts of the operator.
+    pub version: u64,
+    /// The document.
+    pub topology: Topology,
+}
+
+/// One sidecar's place in line for a cluster's topology; leaves it on drop.
+#[derive(Debug)]
+pub struct Subscription {
+    hub: Topologies,
+    cluster: ClusterRef,
+    /// Set for the cluster's own nodes: their acknowledgements count.
+    node: Option<String>,
+    documents: watch::Receiver<Option<Arc<Versioned>>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    clusters: Mutex<State>,
+    acknowledged: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last_version: u64,
+    closed: bool,
+    clusters: BTreeMap<ClusterRef, Entry>,
+    /// Clusters with acknowledgements nobody has looked at yet.
+    dirty: BTreeSet<ClusterRef>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    documents: watch::Sender<Option<Arc<Versioned>>>,
+    nodes: BTreeMap<String, Acknowledged>,
+}
+
+#[derive(Debug, Default)]
+struct Acknowledged {
+    /// Streams of this pod; a new one may open before the old one is seen to end.
+    streams: usize,
+    version: u64,
+    error: String,
+}
+
+// === impl Topologies ===
+
+impl Topologies {
+    /// No documents yet; the first one's version is above `version`.
+    ///
+    /// Pass something that grows over restarts, such as the time.
+    pub fn above(version: u64) -> Self {
+        let hub = Self::default();
+        hub.lock().last_version = version;
+        hub
+    }
+
+    /// Makes this the cluster's document; returns whether it is another one.
+    pub fn publish(&self, topology: Topology) -> bool {
+        let mut state = self.lock();
+        let version = state.last_version + 1;
+        let entry = state.clusters.entry(topology.cluster.clone()).or_default();
+        let same = entry
+            .documents
+            .borrow()
+            .as_ref()
+            .is_some_and(|old| old.topology == topology);
+        if !same {
+            entry
+                .documents
+                .send_replace(Some(Arc::new(Versioned { version, topology })));
+            state.last_version = version;
+        }
+        !same
+    }
+
+    /// Forgets a cluster that is gone. Its sidecars keep what they have.
+    pub fn forget(&self, cluster: &ClusterRef) {
+        self.lock().clusters.remove(cluster);
+    }
+
+    /// The cluster's newest document.
+    pub fn current(&self, cluster: &ClusterRef) -> Option<Arc<Versioned>> {
+        let state = self.lock();
+        state.clusters.get(cluster)?.documents.borrow().clone()
+    }
+
+    /// Joins the line for a cluster's document, which may come later.
+    ///
+    /// `node` is the pod's name where the caller is one of the cluster's own
+    /// nodes. `None` when the operator is about to stop.
+    pub fn subscribe(&self, cluster: &ClusterRef, node: Option<String>) -> Option<Subscription> {
+        let mut state = self.lock();
+        if state.closed {
+            return None;
+        }
+        let entry = state.clusters.entry(cluster.clone()).or_default();
+        let known = entry.nodes.len();
+        let node = node.filter(|pod| known < MAX_PODS || entry.nodes.contains_key(pod));
+        if let Some(pod) = &node {
+            entry.nodes.entry(pod.clone()).or_default().streams += 1;
+        }
+        Some(Subscription {
+            documents: entry.documents.subscribe(),
+            hub: self.clone(),
+            cluster: cluster.clone(),
+            node,
+        })
+    }
+
+    /// The connected nodes that have not taken the newest document, each with
+    /// what it said against it.
+    pub fn behind(&self, cluster: &ClusterRef) -> BTreeMap<String, String> {
+        let state = self.lock();
+        let Some(entry) = state.clusters.get(cluster) else {
+            return BTreeMap::new();
+        };
+        let newest = entry.documents.borrow().as_ref().map_or(0, |d| d.version);
+        entry
+            .nodes
+            .iter()
+            .filter(|(_, ack)| ack.version < newest || !ack.error.is_empty())
+            .map(|(pod, ack)| (pod.clone(), ack.error.clone()))
+            .collect()
+    }
+
+    /// The pods of the cluster's nodes that are on the stream.
+    pub fn connected(&self, cluster: &ClusterRef) -> BTreeSet<String> {
+        let state = self.lock();
+        state
+            .clusters
+            .get(cluster)
+            .map(|entry| entry.nodes.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Waits for acknowledgements and says whose clusters they are about; many
+    /// that come together are one answer.
+    pub async fn acknowledged(&self) -> BTreeSet<ClusterRef> {
+        loop {
+            let news = self.shared.acknowledged.notified();
+            let dirty = std::mem::take(&mut self.lock().dirty);
+            if !dirty.is_empty() {
+                return dirty;
+            }
+            news.await;
+        }
+    }
+
+    /// Ends every stream; nobody can join any more.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.clusters.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared
+            .clusters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, mut state: MutexGuard<'_, State>, cluster: &ClusterRef) {
+        state.dirty.insert(cluster.clone());
+        drop(state);
+        self.shared.acknowledged.notify_waiters();
+        // Whoever comes to wait just now must not miss it.
+        self.shared.acknowledged.notify_one();
+    }
+}
+
+// === impl Subscription ===
+
+impl Subscription {
+    /// The next document; `None` when there will be no more.
+    pub async fn next(&mut self) -> Option<Arc<Versioned>> {
+        loop {
+            self.documents.changed().await.ok()?;
+            let document = self.documents.borrow_and_update().clone();
+            if document.is_some() {
+                return document;
+            }
+        }
+    }
+
+    /// Makes the document that is already there the next one.
+    pub fn rewind(&mut self) {
+        self.documents.mark_changed();
+    }
+
+    /// What became of a document at this sidecar.
+    pub fn acknowledge(&self, outcome: &Outcome) {
+        let Some(pod) = &self.node else { return };
+        let mut state = self.hub.lock();
+        let Some(entry) = state.clusters.get_mut(&self.cluster) else {
+            return;
+        };
+        let Some(ack) = entry.nodes.get_mut(pod) else {
+            return;
+        };
+        ack.version = outcome.version;
+        ack.error = outcome.error.chars().take(256).collect();
+        self.hub.tell(state, &self.cluster);
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut state = self.hub.lock();
+        let Some(entry) = state.clusters.get_mut(&self.cluster) else {
+            return;
+        };
+        if let Some(pod) = &self.node
+            && let Some(ack) = entry.nodes.get_mut(pod)
+        {
+            ack.streams = ack.streams.saturating_sub(1);
+            if ack.streams == 0 {
+                entry.nodes.remove(pod);
+            }
+        }
+        // This receiver is still counted. A name that no cluster has is not
+        // kept once the last who asked for it has gone.
+        let unwanted = entry.documents.receiver_count() <= 1 && entry.documents.borrow().is_none();
+        if unwanted {
+            state.clusters.remove(&self.cluster);
+        }
+        if self.node.is_some() {
+            self.hub.tell(state, &self.cluster);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster() -> ClusterRef {
+        "kafka/demo".parse().unwrap()
+    }
+
+    fn topology(identity: &str) -> Topology {
+        Topology {
+            cluster: cluster(),
+            identity: identity.to_owned(),
+            nodes: Vec::new(),
+        }
+    }
+
+    fn took(version: u64) -> Outcome {
+        Outcome {
+            version,
+            ..Outcome::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_document_reaches_those_who_came_before_and_after_it() {
+        let hub = Topologies::above(100);
+        let mut early = hub.subscribe(&cluster(), None).unwrap();
+        assert!(hub.publish(topology("a")));
+        assert_eq!(early.next().await.unwrap().version, 101);
+        let mut late = hub.subscribe(&cluster(), None).unwrap();
+        late.rewind();
+        assert_eq!(late.next().await.unwrap().version, 101);
+        assert!(!hub.publish(topology("a")), "the same again is no change");
+        assert!(hub.publish(topology("b")));
+        assert_eq!(late.next().await.unwrap().version, 102);
+    }
+
+    #[tokio::test]
+    async fn nodes_are_behind_until_they_take_the_newest() {
+        let hub = Topologies::default();
+        hub.publish(topology("a"));
+        let node = hub.subscribe(&cluster(), Some("demo-0".into())).unwrap();
+        let _client = hub.subscribe(&cluster(), None).unwrap();
+        assert_eq!(hub.behind(&cluster()).len(), 1);
+        node.acknowledge(&took(1));
+        assert_eq!(hub.acknowledged().await, [cluster()].into());
+        assert!(hub.behind(&cluster()).is_empty());
+        hub.publish(topology("b"));
+        node.acknowledge(&Outcome {
+            version: 2,
+            error: "no".into(),
+            ..Outcome::default()
+        });
+        assert_eq!(hub.behind(&cluster())["demo-0"], "no");
+        drop(node);
+        assert!(hub.behind(&cluster()).is_empty());
+        assert!(hub.connected(&cluster()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_reconnect_that_overlaps_keeps_the_pod_connected() {
+        let hub = Topologies::default();
+        hub.publish(topology("a"));
+        let old = hub.subscribe(&cluster(), Some("demo-0".into())).unwrap();
+        let _new = hub.subscribe(&cluster(), Some("demo-0".into())).unwrap();
+        drop(old);
+        assert!(hub.connected(&cluster()).contains("demo-0"));
+    }
+
+    #[test]
+    fn names_that_no_cluster_has_are_not_kept() {
+        let hub = Topologies::default();
+        for i in 0..100 {
+            let name = format!("nobody/c{i}").parse().unwrap();
+            drop(hub.subscribe(&name, None));
+        }
+        assert!(hub.lock().clusters.is_empty());
+    }
+
+    #[tokio::test]
+    async fn closing_ends_every_stream() {
+        let hub = Topologies::default();
+        let mut stream = hub.subscribe(&cluster(), None).unwrap();
+        hub.close();
+        assert!(stream.next().await.is_none());
+        assert!(hub.subscribe(&cluster(), None).is_none());
+    }
+}

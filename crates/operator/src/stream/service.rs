@@ -1,0 +1,227 @@
+//! The stream as a gRPC service.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::Stream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::{Body, BoxFuture, Service, StdError, http};
+use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::{Request, Response, Status, Streaming};
+use tonic_prost::ProstCodec;
+use tubeway_config::ClusterRef;
+use tubeway_config::stream::{Report, SERVICE_NAME, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, Update};
+use tubeway_identity::serve::PeerIdentity;
+use tubeway_policy::SpiffeId;
+
+use super::hub::{Subscription, Topologies, Versioned};
+use crate::cluster::names;
+use crate::metrics::Metrics;
+
+/// Largest report that is read, in bytes.
+const MAX_REPORT: usize = 16 * 1024;
+/// How long a caller may take to say what it wants.
+const FIRST_REPORT: Duration = Duration::from_secs(10);
+
+/// Pushes each cluster's topology to whoever in the mesh asks for it.
+///
+/// A caller must have shown a certificate of the mesh. Acknowledgements count
+/// only from callers with the identity of the cluster's own nodes.
+#[derive(Clone, Debug)]
+pub struct ConfigService {
+    topologies: Topologies,
+    metrics: Arc<Metrics>,
+}
+
+type Updates = Pin<Box<dyn Stream<Item = Result<Update, Status>> + Send>>;
+
+/// One open stream.
+struct Session {
+    subscription: Subscription,
+    reports: Streaming<Report>,
+    updates: mpsc::Sender<Result<Update, Status>>,
+}
+
+/// Counts a stream for as long as it lives.
+struct Counted(Arc<Metrics>);
+
+// === impl ConfigService ===
+
+impl ConfigService {
+    /// Serves what `topologies` holds.
+    pub fn new(topologies: Topologies, metrics: Arc<Metrics>) -> Self {
+        Self {
+            topologies,
+            metrics,
+        }
+    }
+
+    fn open(&self, request: Request<Streaming<Report>>) -> Result<Updates, Status> {
+        let peer = request.extensions().get::<PeerIdentity>().cloned();
+        let Some(PeerIdentity(Some(caller))) = peer else {
+            return Err(Status::unauthenticated(
+                "the configuration stream takes callers with a certificate of the mesh",
+            ));
+        };
+        let (updates, receiver) = mpsc::channel(1);
+        let service = self.clone();
+        tokio::spawn(async move {
+            if let Err(status) = service.serve(&caller, request.into_inner(), &updates).await {
+                tracing::debug!(%caller, code = ?status.code(), "configuration stream ended");
+                // Nobody to tell if the caller has gone already.
+                let _ = updates.send(Err(status)).await;
+            }
+        });
+        Ok(Box::pin(ReceiverStream::new(receiver)))
+    }
+
+    async fn serve(
+        &self,
+        caller: &SpiffeId,
+        mut reports: Streaming<Report>,
+        updates: &mpsc::Sender<Result<Update, Status>>,
+    ) -> Result<(), Status> {
+        let first = timeout(FIRST_REPORT, reports.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("no subscription came"))??;
+        let wanted = first
+            .and_then(|report| report.subscribe)
+            .ok_or_else(|| Status::invalid_argument("the first report subscribes to a cluster"))?;
+        let cluster = cluster_of(&wanted)?;
+        let node = names::is_node(caller, &cluster).then(|| wanted.pod.clone());
+        tracing::info!(%caller, %cluster, pod = wanted.pod, node = node.is_some(), "sidecar subscribed");
+        let mut subscription = self
+            .topologies
+            .subscribe(&cluster, node)
+            .ok_or_else(|| Status::unavailable("the operator is about to stop"))?;
+        subscription.rewind();
+        let _counted = Counted::new(&self.metrics);
+        let session = Session {
+            subscription,
+            reports,
+            updates: updates.clone(),
+        };
+        session.run().await
+    }
+}
+
+impl NamedService for ConfigService {
+    const NAME: &'static str = SERVICE_NAME;
+}
+
+impl<B> Service<http::Request<B>> for ConfigService
+where
+    B: Body + Send + 'static,
+    B::Error: Into<StdError> + Send + 'static,
+{
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move {
+            if request.uri().path() != SUBSCRIBE_PATH {
+                return Ok(Status::unimplemented("no such method").into_http());
+            }
+            let codec = ProstCodec::<Update, Report>::default();
+            let mut grpc = Grpc::new(codec).max_decoding_message_size(MAX_REPORT);
+            Ok(grpc.streaming(service, request).await)
+        })
+    }
+}
+
+impl StreamingService<Report> for ConfigService {
+    type Response = Update;
+    type ResponseStream = Updates;
+    type Future = BoxFuture<Response<Self::ResponseStream>, Status>;
+
+    fn call(&mut self, request: Request<Streaming<Report>>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move { service.open(request).map(Response::new) })
+    }
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Runs until either side ends the stream.
+    async fn run(mut self) -> Result<(), Status> {
+        loop {
+            tokio::select! {
+                document = self.subscription.next() => {
+                    let Some(document) = document else {
+                        return Err(Status::unavailable("the cluster or the operator is going away"));
+                    };
+                    if self.updates.send(Ok(update(&document))).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                report = self.reports.message() => match report? {
+                    Some(report) => self.hear(&report),
+                    None => return Ok(()),
+                },
+                () = self.updates.closed() => return Ok(()),
+            }
+        }
+    }
+
+    fn hear(&self, report: &Report) {
+        let Some(outcome) = &report.outcome else {
+            return;
+        };
+        if outcome.concern == TOPOLOGY {
+            self.subscription.acknowledge(outcome);
+        }
+    }
+}
+
+// === impl Counted ===
+
+impl Counted {
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.sidecar(true);
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.sidecar(false);
+    }
+}
+
+fn update(document: &Versioned) -> Update {
+    Update {
+        concern: TOPOLOGY.to_owned(),
+        version: document.version,
+        document: document.topology.to_json(),
+    }
+}
+
+fn cluster_of(wanted: &Subscribe) -> Result<ClusterRef, Status> {
+    let fine = |name: &str| {
+        (1..=253).contains(&name.len())
+            && name
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'))
+    };
+    if !fine(&wanted.cluster_namespace) || !fine(&wanted.cluster_name) || wanted.pod.len() > 253 {
+        return Err(Status::invalid_argument(
+            "a subscription names a cluster's namespace, its name, and the pod that asks",
+        ));
+    }
+    Ok(ClusterRef {
+        namespace: wanted.cluster_namespace.clone(),
+        name: wanted.cluster_name.clone(),
+    })
+}
