@@ -62,7 +62,8 @@ enum Attempt {
 /// Why a run is over.
 enum Cause {
     Exit,
-    Unhealthy(Probe),
+    /// A probe failed; how long the container has to stop.
+    Unhealthy(Duration),
     Stop(Instant),
 }
 
@@ -148,17 +149,12 @@ impl Supervisor {
         let mut stop = self.stop.clone();
         let cause = tokio::select! {
             _ = run.process.exit() => Cause::Exit,
-            probe = self.health(&run.recipe) => Cause::Unhealthy(probe),
+            grace = self.health(&run.recipe) => Cause::Unhealthy(grace),
             deadline = stopping(&mut stop) => Cause::Stop(deadline),
         };
         let (deadline, stopped) = match cause {
             Cause::Exit => (None, false),
-            Cause::Unhealthy(probe) => {
-                let own = probe.termination_grace_period_seconds;
-                let own = own.and_then(|seconds| u64::try_from(seconds).ok());
-                let grace = own.map_or(self.scene.grace, Duration::from_secs);
-                (Some(Instant::now() + grace), false)
-            }
+            Cause::Unhealthy(grace) => (Some(Instant::now() + grace), false),
             Cause::Stop(deadline) => {
                 let name = &self.container.name;
                 self.note(Note::normal(
@@ -294,21 +290,22 @@ impl Supervisor {
 
     // === health ===
 
-    /// Follows the probes; returns the one because of which the container must be restarted.
-    async fn health(&self, recipe: &Recipe) -> Probe {
+    /// Follows the probes until the container must be restarted because of one; returns the time
+    /// it has to stop.
+    async fn health(&self, recipe: &Recipe) -> Duration {
         let hook = self.container.lifecycle.as_ref();
         if let Some(exec) = hook.and_then(|hook| hook.post_start.as_ref()?.exec.as_ref()) {
             let words = exec.command.as_deref().unwrap_or_default();
             if let Err(error) = run_command(recipe, words).await {
                 let message = format!("PostStartHook failed: {error}");
                 self.note(Note::warning("FailedPostStartHook", message));
-                return Probe::default();
+                return self.scene.grace;
             }
         }
         if let Some(probe) = &self.container.startup_probe
             && !self.until_verdict(probe, recipe, "Startup").await
         {
-            return probe.clone();
+            return self.grace_after(probe);
         }
         let unprobed = self.container.readiness_probe.is_none();
         self.set(|entry| {
@@ -317,8 +314,15 @@ impl Supervisor {
         });
         tokio::select! {
             never = self.readiness(recipe) => match never {},
-            probe = self.liveness(recipe) => probe,
+            grace = self.liveness(recipe) => grace,
         }
+    }
+
+    /// The time to stop after `probe` failed: the probe's own, or the pod's.
+    fn grace_after(&self, probe: &Probe) -> Duration {
+        let own = probe.termination_grace_period_seconds;
+        let own = own.and_then(|seconds| u64::try_from(seconds).ok());
+        own.map_or(self.scene.grace, Duration::from_secs)
     }
 
     async fn readiness(&self, recipe: &Recipe) -> std::convert::Infallible {
@@ -337,7 +341,7 @@ impl Supervisor {
         }
     }
 
-    async fn liveness(&self, recipe: &Recipe) -> Probe {
+    async fn liveness(&self, recipe: &Recipe) -> Duration {
         let Some(probe) = &self.container.liveness_probe else {
             return std::future::pending().await;
         };
@@ -348,7 +352,7 @@ impl Supervisor {
             let healthy = self.check(probe, recipe, "Liveness").await;
             if streak.add(healthy) == Some(false) {
                 self.note_unhealthy("liveness");
-                return probe.clone();
+                return self.grace_after(probe);
             }
             sleep(schedule.period).await;
         }

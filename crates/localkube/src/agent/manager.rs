@@ -124,7 +124,7 @@ impl Manager {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
         match node.filter(|name| !name.is_empty()) {
             None => self.bind(id, &pod),
-            Some(name) if name != self.node.node_name => {}
+            Some(name) if name != self.node.name => {}
             Some(_) if self.halted.contains(&id.uid) => {}
             Some(_) => match self.pods.get(&id.uid) {
                 Some(taken) => {
@@ -151,7 +151,7 @@ impl Manager {
         let node = Arc::clone(&self.node);
         tokio::spawn(async move {
             for _ in 0..BIND_ATTEMPTS {
-                match node.store.bind(&id, &node.node_name).await {
+                match node.store.bind(&id, &node.name).await {
                     Ok(()) | Err(super::store::StoreError::Gone { .. }) => return,
                     Err(error) => {
                         tracing::warn!(pod = %id, %error, "pod not bound, trying again");

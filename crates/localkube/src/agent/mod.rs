@@ -188,7 +188,7 @@ impl Agent {
         let logs = logs::LogBook::new(state.dirs.logs());
         let node = Arc::new(Node {
             store: Arc::clone(&store),
-            node_name: config.node_name,
+            name: config.node_name,
             host_ip: Ipv4Addr::LOCALHOST,
             dirs: state.dirs.clone(),
             images: config.images,

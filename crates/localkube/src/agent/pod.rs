@@ -186,12 +186,11 @@ impl PodTask {
         let home = self.node.dirs.pod(&self.id.uid).join("home");
         std::fs::create_dir_all(&home)
             .map_err(|source| MountError::Folder { path: home, source })?;
-        let network = match network {
-            Some(network) => network,
-            None => {
-                let taken = self.node.addresses.take(&self.id.namespace, &self.id.name);
-                network.insert(taken.map_err(|error| MountError::Address(error.to_string()))?)
-            }
+        let network = if let Some(network) = network {
+            network
+        } else {
+            let taken = self.node.addresses.take(&self.id.namespace, &self.id.name);
+            network.insert(taken.map_err(|error| MountError::Address(error.to_string()))?)
         };
         Mounts::mount(&self.node, pod, &self.around(network)).await
     }
@@ -200,7 +199,7 @@ impl PodTask {
         Surroundings {
             pod_ip: network.pod_ip(),
             host_ip: self.node.host_ip,
-            node_name: self.node.node_name.clone(),
+            node_name: self.node.name.clone(),
         }
     }
 
