@@ -85,7 +85,11 @@ impl Bench {
             }
         };
         let written = tokio::time::timeout(PATIENCE, written).await;
-        assert!(written.is_ok(), "{text:?} was not written to {path}");
+        let world = self.store.world();
+        assert!(
+            written.is_ok(),
+            "{text:?} was not written to {path}; {world:#?}"
+        );
     }
 
     pub(super) async fn log(&self, pod: &Pod, container: &str) -> String {
