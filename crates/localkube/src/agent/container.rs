@@ -472,6 +472,8 @@ impl Supervisor {
     }
 
     fn show_refusal(&self, refusal: Refusal, before: bool) {
+        tracing::warn!(pod = %self.scene.id, container = self.container.name,
+            reason = refusal.reason, message = %refusal.message, "container not started");
         self.note(Note::warning(
             "Failed",
             format!("Error: {}", refusal.message),

@@ -22,7 +22,7 @@
 //! | `pods/<uid>/` | volumes, home, credentials |
 //! | `volumes/<namespace>/<claim uid>/` | persistent volumes |
 //! | `logs/<namespace>_<pod>_<uid>/<container>/<run>.log` | output |
-//! | `run/<pid>.json` | processes, for an agent that comes after a crash |
+//! | `run/<pid>-<start>.json` | processes, for an agent that comes after a crash |
 
 mod address;
 mod backoff;
