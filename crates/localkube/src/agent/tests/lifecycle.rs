@@ -187,6 +187,32 @@ async fn halted_pods_stop_in_order_and_the_next_agent_resumes_them() {
     again.agent.shutdown().await;
 }
 
+#[tokio::test]
+async fn folders_of_pods_that_are_no_more_are_removed() {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let pods = dir.path().join("state/pods");
+    let logs = dir.path().join("state/logs");
+    for folder in [
+        pods.join("gone/home"),
+        pods.join("uid-p"),
+        logs.join("demo_x_gone/c"),
+    ] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let store = Arc::new(MemoryStore::default());
+    let main = shell("c", "sleep 1000 & wait", json!({}));
+    store.create(pod("p", "Always", json!([main]), json!({})));
+    let bench = Bench::on(dir, store).await;
+    bench.until_ready("p").await;
+    let removed = async {
+        while pods.join("gone").exists() || logs.join("demo_x_gone").exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, removed).await.unwrap();
+    assert!(pods.join("uid-p/home").exists());
+}
+
 /// The crash needs a process that can die: this test starts itself a second time.
 #[tokio::test]
 async fn processes_of_a_killed_agent_are_ended_before_pods_start_again() {
