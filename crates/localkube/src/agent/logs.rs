@@ -144,6 +144,7 @@ impl Cursor {
             if let Some(progress) = progress {
                 self.align(progress);
             }
+            // A piece that is usually still in memory: not worth a thread's attention.
             let bytes = read_at(&self.path, self.offset)?;
             if !bytes.is_empty() {
                 self.offset += bytes.len() as u64;
