@@ -36,8 +36,6 @@ pub(crate) struct AddressBook {
 pub(crate) struct PodNetwork {
     octets: [u8; 2],
     book: Arc<AddressBook>,
-    /// Tells other agents on this machine that the network is in use.
-    _guard: TcpListener,
 }
 
 /// Why a pod got no address.
@@ -54,11 +52,17 @@ struct State {
     /// `namespace/name` to the second and third octet.
     kept: BTreeMap<String, [u8; 2]>,
     in_use: BTreeSet<[u8; 2]>,
+    /// Tell other agents on this machine that a network is taken. They outlast the pods: a child
+    /// that has not called exec yet keeps a closed one open for a moment, and a pod that came back
+    /// in that moment would lose its address.
+    guards: BTreeMap<[u8; 2], TcpListener>,
 }
 
 const RESERVED: [u8; 3] = [0, 11, 96];
 /// Remembered names beyond this are forgotten, those of running pods excepted.
 const KEPT: usize = 8192;
+/// Guards beyond this are let go, those of running pods excepted.
+const GUARDS: usize = 256;
 /// The port on a network's last address that marks it as used, by custom the kubelet's.
 const GUARD_PORT: u16 = 10250;
 
@@ -109,7 +113,7 @@ impl AddressBook {
                 range,
                 state: Mutex::new(State {
                     kept,
-                    in_use: BTreeSet::new(),
+                    ..State::default()
                 }),
             }),
             Err(source) => Err(AddressError::Keep { path: file, source }),
@@ -130,10 +134,14 @@ impl AddressBook {
             .filter(|octets| self.range.allows(*octets))
             .into_iter()
             .chain(self.range.candidates(&key).filter(|c| !owned.contains(c)));
-        let Some((octets, guard)) = candidates
+        let found = candidates
             .filter(|octets| !state.in_use.contains(octets))
-            .find_map(|octets| Some((octets, guard(octets)?)))
-        else {
+            .find_map(|octets| {
+                let held = state.guards.contains_key(&octets);
+                let guard = if held { None } else { Some(guard(octets)?) };
+                Some((octets, guard))
+            });
+        let Some((octets, guard)) = found else {
             return Err(AddressError::Exhausted {
                 first: *self.range.second.start(),
                 last: *self.range.second.end(),
@@ -144,12 +152,11 @@ impl AddressBook {
             state.forget_some(octets);
             self.save(&state.kept)?;
         }
-        state.in_use.insert(octets);
+        state.hold(octets, guard);
         drop(state);
         Ok(PodNetwork {
             octets,
             book: Arc::clone(self),
-            _guard: guard,
         })
     }
 
@@ -167,6 +174,15 @@ impl AddressBook {
 // === impl State ===
 
 impl State {
+    fn hold(&mut self, octets: [u8; 2], guard: Option<TcpListener>) {
+        self.in_use.insert(octets);
+        if self.guards.len() >= GUARDS {
+            let in_use = &self.in_use;
+            self.guards.retain(|octets, _| in_use.contains(octets));
+        }
+        self.guards.extend(guard.map(|guard| (octets, guard)));
+    }
+
     fn forget_some(&mut self, new: [u8; 2]) {
         if self.kept.len() > KEPT {
             let in_use = &self.in_use;
@@ -242,7 +258,9 @@ mod tests {
         let mine = book.take("demo", "a").unwrap();
         let theirs = rival.take("demo", "a").unwrap();
         assert_ne!(mine.pod_ip(), theirs.pod_ip());
+        let address = mine.pod_ip();
         drop(mine);
+        assert_eq!(book.take("demo", "a").unwrap().pod_ip(), address);
         assert_ne!(book.take("demo", "a").unwrap().pod_ip(), theirs.pod_ip());
     }
 

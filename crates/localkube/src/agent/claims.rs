@@ -67,12 +67,12 @@ impl ClaimKeeper {
         let mut claims = BTreeMap::new();
         let mut listed = false;
         loop {
-            let failed = !listed || !self.keep_all(&claims).await;
+            let failed = !listed || !Box::pin(self.keep_all(&claims)).await;
             let retry = async {
                 if failed {
                     tokio::time::sleep(RETRY).await;
                 } else {
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             };
             tokio::select! {
@@ -91,7 +91,7 @@ impl ClaimKeeper {
     async fn keep_all(&self, claims: &BTreeMap<String, PersistentVolumeClaim>) -> bool {
         let mut well = true;
         for claim in claims.values() {
-            if let Err(error) = self.keep(claim).await {
+            if let Err(error) = Box::pin(self.keep(claim)).await {
                 let (namespace, name) = (claim.namespace(), claim.name_any());
                 tracing::warn!(namespace, name, %error, "claim not bound");
                 well = false;
@@ -170,12 +170,11 @@ impl ClaimKeeper {
         std::fs::create_dir_all(&folder)?;
         let api: Api<PersistentVolume> = Api::all(self.client.clone());
         let name = format!("pvc-{uid}");
-        let volume = match api.get_opt(&name).await? {
-            Some(volume) => volume,
-            None => {
-                let wanted = self.volume(claim, &name, &folder.to_string_lossy());
-                api.create(&PostParams::default(), &wanted).await?
-            }
+        let volume = if let Some(volume) = api.get_opt(&name).await? {
+            volume
+        } else {
+            let wanted = self.volume(claim, &name, &folder.to_string_lossy());
+            api.create(&PostParams::default(), &wanted).await?
         };
         let status = json!({"status": {"phase": "Bound"}});
         api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status))

@@ -1,25 +1,28 @@
 //! One container: started, probed, restarted, stopped.
 
+mod health;
+mod showing;
+mod stopping;
+
 use super::backoff::Backoff;
-use super::board::{ContainerBoard, Ended, PodBoard, Restart, Role, RunState};
+use super::board::{PodBoard, Restart, Role, RunState};
 use super::downward::Surroundings;
 use super::env::{EnvError, Given, Recipe, Variables, variables};
 use super::expand::expand;
 use super::mounts::Mounts;
 use super::node::Node;
-use super::probe::{self, Schedule, Streak};
+use super::probe;
 use super::process::{Exit, Process};
 use super::records::Recorded;
 use super::store::{Note, PodId};
-use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::jiff::Timestamp;
-use rustix::process::Signal;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 /// What the containers of a pod share.
 pub(crate) struct Scene {
@@ -62,7 +65,8 @@ enum Attempt {
 /// Why a run is over.
 enum Cause {
     Exit,
-    Unhealthy(Probe),
+    /// A probe failed; how long the container has to stop.
+    Unhealthy(Duration),
     Stop(Instant),
 }
 
@@ -83,9 +87,6 @@ struct Run {
     /// Keeps the process on record for as long as it runs.
     _recorded: Recorded,
 }
-
-/// What a container gets to stop when its time is used up, as on a node.
-const LEAST_GRACE: Duration = Duration::from_secs(2);
 
 // === impl Supervisor ===
 
@@ -148,17 +149,12 @@ impl Supervisor {
         let mut stop = self.stop.clone();
         let cause = tokio::select! {
             _ = run.process.exit() => Cause::Exit,
-            probe = self.health(&run.recipe) => Cause::Unhealthy(probe),
+            grace = self.health(&run.recipe) => Cause::Unhealthy(grace),
             deadline = stopping(&mut stop) => Cause::Stop(deadline),
         };
         let (deadline, stopped) = match cause {
             Cause::Exit => (None, false),
-            Cause::Unhealthy(probe) => {
-                let own = probe.termination_grace_period_seconds;
-                let own = own.and_then(|seconds| u64::try_from(seconds).ok());
-                let grace = own.map_or(self.scene.grace, Duration::from_secs);
-                (Some(Instant::now() + grace), false)
-            }
+            Cause::Unhealthy(grace) => (Some(Instant::now() + grace), false),
             Cause::Stop(deadline) => {
                 let name = &self.container.name;
                 self.note(Note::normal(
@@ -291,252 +287,6 @@ impl Supervisor {
             home: scene.home.clone(),
         }
     }
-
-    // === health ===
-
-    /// Follows the probes; returns the one because of which the container must be restarted.
-    async fn health(&self, recipe: &Recipe) -> Probe {
-        let hook = self.container.lifecycle.as_ref();
-        if let Some(exec) = hook.and_then(|hook| hook.post_start.as_ref()?.exec.as_ref()) {
-            let words = exec.command.as_deref().unwrap_or_default();
-            if let Err(error) = run_command(recipe, words).await {
-                let message = format!("PostStartHook failed: {error}");
-                self.note(Note::warning("FailedPostStartHook", message));
-                return Probe::default();
-            }
-        }
-        if let Some(probe) = &self.container.startup_probe
-            && !self.until_verdict(probe, recipe, "Startup").await
-        {
-            return probe.clone();
-        }
-        let unprobed = self.container.readiness_probe.is_none();
-        self.set(|entry| {
-            entry.started = true;
-            entry.ready = unprobed;
-        });
-        tokio::select! {
-            never = self.readiness(recipe) => match never {},
-            probe = self.liveness(recipe) => probe,
-        }
-    }
-
-    async fn readiness(&self, recipe: &Recipe) -> std::convert::Infallible {
-        let Some(probe) = &self.container.readiness_probe else {
-            return std::future::pending().await;
-        };
-        let schedule = Schedule::of(probe);
-        let mut streak = Streak::new(schedule);
-        sleep(schedule.initial_delay).await;
-        loop {
-            let healthy = self.check(probe, recipe, "Readiness").await;
-            if let Some(ready) = streak.add(healthy) {
-                self.set(|entry| entry.ready = ready);
-            }
-            sleep(schedule.period).await;
-        }
-    }
-
-    async fn liveness(&self, recipe: &Recipe) -> Probe {
-        let Some(probe) = &self.container.liveness_probe else {
-            return std::future::pending().await;
-        };
-        let schedule = Schedule::of(probe);
-        let mut streak = Streak::new(schedule);
-        sleep(schedule.initial_delay).await;
-        loop {
-            let healthy = self.check(probe, recipe, "Liveness").await;
-            if streak.add(healthy) == Some(false) {
-                self.note_unhealthy("liveness");
-                return probe.clone();
-            }
-            sleep(schedule.period).await;
-        }
-    }
-
-    /// Runs a startup probe to its verdict.
-    async fn until_verdict(&self, probe: &Probe, recipe: &Recipe, kind: &str) -> bool {
-        let schedule = Schedule::of(probe);
-        let mut streak = Streak::new(schedule);
-        sleep(schedule.initial_delay).await;
-        loop {
-            let healthy = self.check(probe, recipe, kind).await;
-            if let Some(verdict) = streak.add(healthy) {
-                if !verdict {
-                    self.note_unhealthy("startup");
-                }
-                return verdict;
-            }
-            sleep(schedule.period).await;
-        }
-    }
-
-    async fn check(&self, probe: &Probe, recipe: &Recipe, kind: &str) -> bool {
-        let pod_ip = self.scene.around.pod_ip;
-        let command = |words: &[String]| recipe.command(words);
-        match probe::check(probe, &self.container, pod_ip, command).await {
-            Ok(()) => true,
-            Err(error) => {
-                self.note(Note::warning(
-                    "Unhealthy",
-                    format!("{kind} probe failed: {error}"),
-                ));
-                false
-            }
-        }
-    }
-
-    fn note_unhealthy(&self, kind: &str) {
-        let name = &self.container.name;
-        let message = format!("Container {name} failed {kind} probe, will be restarted");
-        self.note(Note::normal("Killing", message));
-    }
-
-    // === stopping ===
-
-    /// preStop hook, then the stop signal, then SIGKILL at the deadline.
-    async fn terminate(&self, run: &mut Run, mut deadline: Instant) -> std::io::Result<Exit> {
-        let mut stop = self.stop.clone();
-        stop.mark_unchanged();
-        let lifecycle = self.container.lifecycle.as_ref();
-        if let Some(hook) = lifecycle.and_then(|lifecycle| lifecycle.pre_stop.as_ref()) {
-            let hook = self.pre_stop(hook, &run.recipe);
-            tokio::select! {
-                () = hook => {}
-                exit = run.process.exit() => return exit,
-                () = sleep_until(deadline) => {}
-            }
-            deadline = deadline.max(Instant::now() + LEAST_GRACE);
-        }
-        let named = lifecycle.and_then(|lifecycle| lifecycle.stop_signal.as_deref());
-        run.process.signal(stop_signal(named));
-        loop {
-            tokio::select! {
-                exit = run.process.exit() => return exit,
-                () = sleep_until(deadline) => {
-                    run.process.kill();
-                    return run.process.exit().await;
-                }
-                sooner = sooner(&mut stop, deadline) => deadline = sooner,
-            }
-        }
-    }
-
-    async fn pre_stop(&self, hook: &k8s_openapi::api::core::v1::LifecycleHandler, recipe: &Recipe) {
-        let failed = if let Some(exec) = &hook.exec {
-            let words = exec.command.as_deref().unwrap_or_default();
-            run_command(recipe, words).await.err()
-        } else if let Some(pause) = &hook.sleep {
-            sleep(Duration::from_secs(pause.seconds.unsigned_abs())).await;
-            None
-        } else {
-            Some("this agent runs exec and sleep hooks only".to_owned())
-        };
-        if let Some(error) = failed {
-            let message = format!("PreStopHook failed: {error}");
-            self.note(Note::warning("FailedPreStopHook", message));
-        }
-    }
-
-    // === the board ===
-
-    fn set(&self, change: impl FnOnce(&mut ContainerBoard)) {
-        self.scene.board.send_if_modified(|board| {
-            let entry = board
-                .containers
-                .entry(self.container.name.clone())
-                .or_default();
-            let before = entry.clone();
-            change(entry);
-            *entry != before
-        });
-    }
-
-    fn entry<T>(&self, read: impl FnOnce(&ContainerBoard) -> T) -> T {
-        let default = ContainerBoard::default();
-        let board = self.scene.board.borrow();
-        read(
-            board
-                .containers
-                .get(&self.container.name)
-                .unwrap_or(&default),
-        )
-    }
-
-    fn note(&self, note: Note) {
-        self.scene.node.note(&self.scene.id, note);
-    }
-
-    fn show_refusal(&self, refusal: Refusal, before: bool) {
-        self.note(Note::warning(
-            "Failed",
-            format!("Error: {}", refusal.message),
-        ));
-        self.set(|entry| {
-            if let RunState::Ended(ended) = &entry.state {
-                entry.last = Some(ended.clone());
-            }
-            entry.state = RunState::Waiting {
-                reason: if before {
-                    refusal.again
-                } else {
-                    refusal.reason
-                },
-                message: Some(refusal.message),
-            };
-        });
-    }
-
-    fn show_end(&self, run: &Run, exit: Exit) {
-        let ended = Ended {
-            code: exit.code,
-            signal: exit.signal,
-            reason: if exit.code == 0 { "Completed" } else { "Error" }.to_owned(),
-            message: None,
-            started_at: Some(run.since),
-            finished_at: super::now(),
-        };
-        let done = self.role == Role::Init && exit.code == 0;
-        self.set(|entry| {
-            entry.state = RunState::Ended(ended);
-            entry.started = false;
-            entry.ready = done;
-        });
-    }
-
-    /// Shows that the container waits before its next run.
-    fn show_wait(&self, wait: Duration) {
-        if wait.is_zero() {
-            return;
-        }
-        let (name, id) = (&self.container.name, &self.scene.id);
-        let message = format!(
-            "back-off {}s restarting failed container={name} pod={id}",
-            wait.as_secs()
-        );
-        let event = format!("Back-off restarting failed container {name} in pod {id}");
-        self.note(Note::warning("BackOff", event));
-        self.set(|entry| {
-            if let RunState::Ended(ended) = &entry.state {
-                entry.last = Some(ended.clone());
-            }
-            entry.state = RunState::Waiting {
-                reason: "CrashLoopBackOff",
-                message: Some(message),
-            };
-        });
-    }
-
-    /// A container that was stopped while it waited has ended as its last run did.
-    fn settle(&self) {
-        self.set(|entry| {
-            if matches!(entry.state, RunState::Waiting { .. })
-                && let Some(ended) = entry.last.take()
-            {
-                entry.state = RunState::Ended(ended);
-            }
-        });
-    }
 }
 
 // === impl Refusal ===
@@ -562,31 +312,5 @@ async fn stopping(stop: &mut StopSignal) -> Instant {
         // A pod whose task is gone has to stop at once.
         Err(_) => Instant::now(),
         Ok(deadline) => deadline.unwrap_or_else(Instant::now),
-    }
-}
-
-/// Waits until the deadline is brought forward.
-async fn sooner(stop: &mut StopSignal, deadline: Instant) -> Instant {
-    loop {
-        if stop.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-        if let Some(new) = *stop.borrow_and_update()
-            && new < deadline
-        {
-            return new;
-        }
-    }
-}
-
-fn stop_signal(name: Option<&str>) -> Signal {
-    match name {
-        Some("SIGINT") => Signal::INT,
-        Some("SIGQUIT") => Signal::QUIT,
-        Some("SIGHUP") => Signal::HUP,
-        Some("SIGUSR1") => Signal::USR1,
-        Some("SIGUSR2") => Signal::USR2,
-        Some("SIGKILL") => Signal::KILL,
-        _ => Signal::TERM,
     }
 }

@@ -98,7 +98,7 @@ impl PodStore for KubeStore {
             .await;
         bound
             .map(drop)
-            .map_err(|error| failed(&format!("bind pod {pod}"), error))
+            .map_err(|error| failed(&format!("bind pod {pod}"), &error))
     }
 
     async fn write_status(&self, pod: &PodId, status: &PodStatus) -> Result<(), StoreError> {
@@ -115,7 +115,7 @@ impl PodStore for KubeStore {
             .await;
         patched
             .map(drop)
-            .map_err(|error| failed(&format!("status of pod {pod}"), error))
+            .map_err(|error| failed(&format!("status of pod {pod}"), &error))
     }
 
     async fn remove(&self, pod: &PodId) -> Result<(), StoreError> {
@@ -126,15 +126,15 @@ impl PodStore for KubeStore {
         let params = DeleteParams::default().grace_period(0).preconditions(uid);
         match self.pods_of(pod).delete(&pod.name, &params).await {
             Ok(_) => Ok(()),
-            Err(error) => match failed(&format!("delete pod {pod}"), error) {
+            Err(error) => match failed(&format!("delete pod {pod}"), &error) {
                 StoreError::Gone { .. } => Ok(()),
-                error => Err(error),
+                error @ StoreError::Failed { .. } => Err(error),
             },
         }
     }
 
     async fn source(&self, key: &SourceKey) -> Result<Option<SourceData>, StoreError> {
-        let error = |error| failed(&key.to_string(), error);
+        let error = |error| failed(&key.to_string(), &error);
         match key.kind {
             SourceKind::ConfigMap => {
                 let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &key.namespace);
@@ -163,7 +163,7 @@ impl PodStore for KubeStore {
     async fn claim(&self, namespace: &str, name: &str) -> Result<Option<Claim>, StoreError> {
         let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
         let found = api.get_opt(name).await;
-        let found = found.map_err(|error| failed(&format!("claim {namespace}/{name}"), error))?;
+        let found = found.map_err(|error| failed(&format!("claim {namespace}/{name}"), &error))?;
         Ok(found.map(|claim| Claim {
             usable: claims::is_usable(&claim),
             uid: claim.metadata.uid.unwrap_or_default(),
@@ -193,7 +193,7 @@ impl PodStore for KubeStore {
             .create_token_request(account, &PostParams::default(), &request)
             .await;
         let status = answer
-            .map_err(|error| failed(&what, error))?
+            .map_err(|error| failed(&what, &error))?
             .status
             .unwrap_or_default();
         match (status.token, status.expiration_timestamp) {
@@ -267,8 +267,8 @@ where
 
 /// Reads an API error: the object is gone when it is not found, or when the UID in the request is
 /// another's.
-pub(crate) fn failed(what: &str, error: kube::Error) -> StoreError {
-    let gone = match &error {
+pub(crate) fn failed(what: &str, error: &kube::Error) -> StoreError {
+    let gone = match error {
         kube::Error::Api(status) => {
             status.code == 404
                 || (status.code == 409 && status.message.to_lowercase().contains("uid"))

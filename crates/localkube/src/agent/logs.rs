@@ -75,25 +75,37 @@ impl LogReader {
         options: LogOptions,
     ) -> io::Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>> {
         let dir = self.book.container_dir(namespace, pod, uid, container);
-        let mut runs = runs_in(&dir)?;
-        let missing = |what: String| io::Error::new(io::ErrorKind::NotFound, what);
-        if options.previous {
-            runs.pop();
-        }
-        let run = runs.pop().ok_or_else(|| {
-            let which = if options.previous { "previous " } else { "" };
-            missing(format!(
-                "{which}terminated container \"{container}\" in pod \"{pod}\" not found"
-            ))
-        })?;
-        let path = dir.join(format!("{run}.log"));
+        let (pod, container) = (pod.to_owned(), container.to_owned());
+        let locate = move || locate(&dir, &pod, &container, options);
+        let found = tokio::task::spawn_blocking(locate).await;
+        let (path, start) = found.map_err(io::Error::other).flatten()?;
         let live = options.follow.then(|| self.book.live(&path)).flatten();
-        let start = match options.tail {
-            Some(lines) => tail_start(&path, lines)?,
-            None => 0,
-        };
         Ok(stream(path, live, start))
     }
+}
+/// The log's file, and where in it to begin.
+fn locate(
+    dir: &Path,
+    pod: &str,
+    container: &str,
+    options: LogOptions,
+) -> io::Result<(PathBuf, u64)> {
+    let mut runs = runs_in(dir)?;
+    let mut which = "";
+    if options.previous {
+        runs.pop();
+        which = "previous terminated ";
+    }
+    let Some(run) = runs.pop() else {
+        let missing = format!("{which}container \"{container}\" in pod \"{pod}\" not found");
+        return Err(io::Error::new(io::ErrorKind::NotFound, missing));
+    };
+    let path = dir.join(format!("{run}.log"));
+    let start = match options.tail {
+        Some(lines) => tail_start(&path, lines)?,
+        None => 0,
+    };
+    Ok((path, start))
 }
 
 /// Where reading stands.
@@ -132,6 +144,7 @@ impl Cursor {
             if let Some(progress) = progress {
                 self.align(progress);
             }
+            // A piece that is usually still in memory: not worth a thread's attention.
             let bytes = read_at(&self.path, self.offset)?;
             if !bytes.is_empty() {
                 self.offset += bytes.len() as u64;

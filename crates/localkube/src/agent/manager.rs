@@ -104,7 +104,7 @@ impl Manager {
                     }
                 }
                 self.waiting.retain(|uid, _| known.contains(uid));
-                self.clean_up(known);
+                self.clean_up(&known);
                 for pod in pods {
                     self.changed(pod);
                 }
@@ -124,7 +124,7 @@ impl Manager {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
         match node.filter(|name| !name.is_empty()) {
             None => self.bind(id, &pod),
-            Some(name) if name != self.node.node_name => {}
+            Some(name) if name != self.node.name => {}
             Some(_) if self.halted.contains(&id.uid) => {}
             Some(_) => match self.pods.get(&id.uid) {
                 Some(taken) => {
@@ -151,7 +151,7 @@ impl Manager {
         let node = Arc::clone(&self.node);
         tokio::spawn(async move {
             for _ in 0..BIND_ATTEMPTS {
-                match node.store.bind(&id, &node.node_name).await {
+                match node.store.bind(&id, &node.name).await {
                     Ok(()) | Err(super::store::StoreError::Gone { .. }) => return,
                     Err(error) => {
                         tracing::warn!(pod = %id, %error, "pod not bound, trying again");
@@ -259,13 +259,13 @@ impl Manager {
         }
     }
 
-    /// Removes folders of pods that are no more.
-    fn clean_up(&self, known: HashSet<String>) {
-        let node = Arc::clone(&self.node);
-        let taken: HashSet<String> = self.pods.keys().cloned().collect();
+    /// Removes folders of pods that are no more. Which those are is settled before anything else
+    /// happens: the folder of a pod that is taken meanwhile must not be among them.
+    fn clean_up(&self, known: &HashSet<String>) {
+        let keep = |uid: &str| known.contains(uid) || self.pods.contains_key(uid);
+        let folders = leftover_folders(&self.node, keep);
         tokio::task::spawn_blocking(move || {
-            let keep = |uid: &str| known.contains(uid) || taken.contains(uid);
-            for folder in leftover_folders(&node, keep) {
+            for folder in folders {
                 if let Err(error) = remove_folder(&folder) {
                     tracing::warn!(path = %folder.display(), %error, "pod folder not removed");
                 }

@@ -22,7 +22,7 @@
 //! | `pods/<uid>/` | volumes, home, credentials |
 //! | `volumes/<namespace>/<claim uid>/` | persistent volumes |
 //! | `logs/<namespace>_<pod>_<uid>/<container>/<run>.log` | output |
-//! | `run/<pid>.json` | processes, for an agent that comes after a crash |
+//! | `run/<pid>-<start>.json` | processes, for an agent that comes after a crash |
 
 mod address;
 mod backoff;
@@ -189,7 +189,7 @@ impl Agent {
         let logs = logs::LogBook::new(state.dirs.logs());
         let node = Arc::new(Node {
             store: Arc::clone(&store),
-            node_name: config.node_name,
+            name: config.node_name,
             host_ip: Ipv4Addr::LOCALHOST,
             dirs: state.dirs.clone(),
             images: config.images,

@@ -184,7 +184,7 @@ impl LiveVolumes {
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
-                changed = pod.changed() => if changed.is_err() { return },
+                seen = pod.changed() => if seen.is_err() { return },
                 () = sleep_until(earlier(due, renewal)) => {}
             }
             let object = Arc::clone(&pod.borrow_and_update());

@@ -17,7 +17,8 @@ use tokio::sync::broadcast;
 /// The surroundings of every pod.
 pub(crate) struct Node {
     pub(crate) store: Arc<dyn PodStore>,
-    pub(crate) node_name: String,
+    /// Of the Node object.
+    pub(crate) name: String,
     pub(crate) host_ip: Ipv4Addr,
     pub(crate) dirs: StateDirs,
     pub(crate) images: ImageTable,

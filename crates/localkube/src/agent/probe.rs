@@ -306,7 +306,10 @@ mod tests {
         assert_eq!(checked(by(port.into()), json!([])).await, Ok(()));
         assert_eq!(checked(by("kafka".into()), ports.clone()).await, Ok(()));
         assert!(checked(by("other".into()), ports).await.is_err());
-        drop(listener);
+        // Bound, so that nobody else gets the port, and not listening.
+        let closed = tokio::net::TcpSocket::new_v4().unwrap();
+        closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = closed.local_addr().unwrap().port();
         assert!(checked(by(port.into()), json!([])).await.is_err());
     }
 

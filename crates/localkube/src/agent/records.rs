@@ -23,7 +23,7 @@ pub(crate) struct ProcessRecords {
 /// One process, removed from disk when dropped.
 #[derive(Debug)]
 pub(crate) struct Recorded {
-    file: PathBuf,
+    file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,12 +55,12 @@ impl ProcessRecords {
     /// Writes a process down until the returned value is dropped.
     pub(crate) fn add(&self, pid: Pid, pod: &str, container: &str) -> io::Result<Recorded> {
         let pid = pid.as_raw_nonzero().get();
-        let file = self.dir.join(format!("{pid}.json"));
-        let seen = look(pid).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
-        // One that has ended already needs no record.
-        let Ok(seen) = seen else {
-            return Ok(Recorded { file });
+        // A process that has ended already needs no record.
+        let Some(seen) = look(pid) else {
+            return Ok(Recorded { file: None });
         };
+        // The start time in the name keeps the record of a later process with the same id apart.
+        let file = self.dir.join(format!("{pid}-{}.json", seen.start_time));
         let record = Record {
             pid,
             start_time: seen.start_time,
@@ -70,7 +70,7 @@ impl ProcessRecords {
         };
         let bytes = serde_json::to_vec(&record)?;
         files::write_atomically(&file, &bytes, 0o600)?;
-        Ok(Recorded { file })
+        Ok(Recorded { file: Some(file) })
     }
 
     /// Ends every process an earlier agent left: SIGTERM, and SIGKILL after `grace`. Blocks.
@@ -99,8 +99,10 @@ impl ProcessRecords {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
-        // A record that stays is checked against /proc by whoever reads it.
-        let _ = fs::remove_file(&self.file);
+        if let Some(file) = &self.file {
+            // A record that stays is checked against /proc by whoever reads it.
+            let _ = fs::remove_file(file);
+        }
     }
 }
 
@@ -240,7 +242,8 @@ mod tests {
         let (mut foreign, foreign_pid) = sleeper(Path::new("/"));
         // A record of an id that somebody else has by now.
         std::mem::forget(records.add(foreign_pid, "u", "d").unwrap());
-        let file = run.join(format!("{}.json", foreign_pid.as_raw_nonzero()));
+        let start = look(foreign_pid.as_raw_nonzero().get()).unwrap().start_time;
+        let file = run.join(format!("{}-{start}.json", foreign_pid.as_raw_nonzero()));
         let mut record: Record = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         record.start_time -= 1;
         fs::write(&file, serde_json::to_vec(&record).unwrap()).unwrap();

@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) dirs: StateDirs,
-    _lock: File,
+    lock: File,
 }
 
 /// Why the state folder cannot be used.
@@ -72,7 +72,7 @@ impl State {
                 "processes of an agent that died were ended"
             );
         }
-        Ok(Self { dirs, _lock: lock })
+        Ok(Self { dirs, lock })
     }
 
     /// The pods' addresses.
@@ -80,6 +80,13 @@ impl State {
         AddressBook::open(self.dirs.root().join("addresses.json"), range)
             .map(Arc::new)
             .map_err(|error| StateError::Addresses(error.to_string()))
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // Closing the file would do, were there not a child between fork and exec that has it too.
+        let _ = self.lock.unlock();
     }
 }
 

@@ -12,26 +12,21 @@ fn traced(name: &str, file: &str) -> String {
 #[tokio::test]
 async fn init_then_sidecars_then_main_and_back() {
     let bench = Bench::new().await;
-    let (trace, started) = (bench.trace("order"), bench.trace("started"));
+    let trace = bench.trace("order");
     let step = |name: &str| traced(name, &trace);
-    let probe = json!({
-        "restartPolicy": "Always",
-        "startupProbe": {
-            "exec": {"command": ["test", "-f", started]}, "periodSeconds": 1, "failureThreshold": 99,
-        },
-    });
+    let sidecar = |sign: &str| {
+        let exec = json!({"command": ["grep", "-q", sign, trace]});
+        let probe = json!({"exec": exec, "periodSeconds": 1, "failureThreshold": 99});
+        json!({"restartPolicy": "Always", "startupProbe": probe})
+    };
     let slow = format!(
-        "(sleep 0.2; echo first ready >>{trace}; touch {started}) & {}",
+        "(sleep 0.2; echo first ready >>{trace}) & {}",
         step("first")
     );
     let init = json!([
         shell("prepare", &format!("echo prepare >>{trace}"), json!({})),
-        shell("first", &slow, probe),
-        shell(
-            "second",
-            &step("second"),
-            json!({"restartPolicy": "Always"})
-        ),
+        shell("first", &slow, sidecar("first ready")),
+        shell("second", &step("second"), sidecar("second up")),
     ]);
     let main = shell("main", &step("main"), json!({}));
     bench.store.create(pod(
@@ -96,11 +91,13 @@ async fn a_failed_init_container_keeps_main_from_starting() {
 #[tokio::test]
 async fn who_does_not_stop_in_time_is_killed() {
     let bench = Bench::new().await;
-    let stubborn = shell("c", "trap '' TERM; while :; do sleep 0.05; done", json!({}));
+    let trace = bench.trace("up");
+    let script = format!("trap '' TERM; echo up >{trace}; while :; do sleep 0.05; done");
+    let stubborn = shell("c", &script, json!({}));
     bench
         .store
         .create(pod("p", "Always", json!([stubborn]), json!({})));
-    bench.until_ready("p").await;
+    bench.until_text(&trace, "up").await;
     bench.store.delete("p", 3600);
     bench
         .until("stopping", |world| {
@@ -188,6 +185,32 @@ async fn halted_pods_stop_in_order_and_the_next_agent_resumes_them() {
         assert_eq!(container(&pod, "main").restart_count, 1);
     }
     again.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn folders_of_pods_that_are_no_more_are_removed() {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let pods = dir.path().join("state/pods");
+    let logs = dir.path().join("state/logs");
+    for folder in [
+        pods.join("gone/home"),
+        pods.join("uid-p"),
+        logs.join("demo_x_gone/c"),
+    ] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let store = Arc::new(MemoryStore::default());
+    let main = shell("c", "sleep 1000 & wait", json!({}));
+    store.create(pod("p", "Always", json!([main]), json!({})));
+    let bench = Bench::on(dir, store).await;
+    bench.until_ready("p").await;
+    let removed = async {
+        while pods.join("gone").exists() || logs.join("demo_x_gone").exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, removed).await.unwrap();
+    assert!(pods.join("uid-p/home").exists());
 }
 
 /// The crash needs a process that can die: this test starts itself a second time.

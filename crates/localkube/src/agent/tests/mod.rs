@@ -85,7 +85,11 @@ impl Bench {
             }
         };
         let written = tokio::time::timeout(PATIENCE, written).await;
-        assert!(written.is_ok(), "{text:?} was not written to {path}");
+        let world = self.store.world();
+        assert!(
+            written.is_ok(),
+            "{text:?} was not written to {path}; {world:#?}"
+        );
     }
 
     pub(super) async fn log(&self, pod: &Pod, container: &str) -> String {
@@ -110,6 +114,7 @@ impl Bench {
 }
 
 /// A pod of shell scripts; `more` is merged into its spec.
+#[expect(clippy::needless_pass_by_value, reason = "callers write literals")]
 pub(super) fn pod(name: &str, policy: &str, containers: Value, more: Value) -> Pod {
     let mut spec = json!({
         "restartPolicy": policy,
@@ -126,6 +131,7 @@ pub(super) fn pod(name: &str, policy: &str, containers: Value, more: Value) -> P
 }
 
 /// A container that runs a script; `more` is merged into it.
+#[expect(clippy::needless_pass_by_value, reason = "callers write literals")]
 pub(super) fn shell(name: &str, script: &str, more: Value) -> Value {
     let mut container = json!({
         "name": name, "image": "shell:1", "command": ["sh", "-c", script],

@@ -64,7 +64,9 @@ impl MemoryStore {
         let reached = tokio::time::timeout(PATIENCE, world.wait_for(condition)).await;
         match reached {
             Ok(world) => world.unwrap().clone(),
-            Err(_) => panic!("not reached: {what}; {:#?}", *self.world.borrow()),
+            Err(tokio::time::error::Elapsed { .. }) => {
+                panic!("not reached: {what}; {:#?}", *self.world.borrow())
+            }
         }
     }
 
