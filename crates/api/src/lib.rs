@@ -9,6 +9,10 @@
     unreachable_pub,
     reason = "kube's schema derive makes public structures inside functions"
 )]
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "columns of a table may well have the same type"
+)]
 
 mod cluster;
 pub mod condition;
@@ -23,7 +27,8 @@ pub use cluster::{
     NodeStatus, QuorumStatus,
 };
 pub use pool::{
-    Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeRole, Resources, Storage,
+    Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeRole, Resources,
+    Storage,
 };
 pub use topic::{DeletionPolicy, KafkaTopic, KafkaTopicSpec, KafkaTopicStatus, TopicClusterRef};
 pub use value::ConfigValue;

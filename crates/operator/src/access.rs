@@ -82,7 +82,6 @@ pub async fn controller(context: Context) -> Result<(), StoresGone> {
             }
             findings.clone_from(&compiled.findings);
         }
-        info!(clusters = compiled.clusters.len(), reachable = context.admins.subscribe().borrow().len(), "access compiled");
         workers.publish(&context, compiled);
         tokio::select! {
             rbac = changes.changed() => rbac.map_err(|_| StoresGone)?,

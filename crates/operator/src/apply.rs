@@ -150,7 +150,8 @@ fn contains(live: &Value, desired: &Value) -> bool {
                 .map_or_else(|| wanted.is_null(), |found| contains(found, wanted))
         }),
         (Value::Array(live), Value::Array(desired)) => {
-            if desired.iter().all(|item| item.get("type").is_some()) {
+            let typed = |item: &Value| item.get("type").is_some();
+            if !desired.is_empty() && desired.iter().all(typed) {
                 // Conditions: others may have theirs in the same list.
                 desired.iter().all(|wanted| {
                     let mut same = live.iter().filter(|item| item["type"] == wanted["type"]);
@@ -215,5 +216,6 @@ mod tests {
     #[test]
     fn an_empty_list_that_others_filled_is_a_difference() {
         assert!(contains(&json!([]), &json!([])));
+        assert!(!contains(&json!([1]), &json!([])));
     }
 }

@@ -27,7 +27,7 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// The newest topology of each cluster, and who has taken it.
     pub topologies: Topologies,
-    /// How each cluster's brokers are reached.
+    /// The clusters whose brokers can be reached.
     pub admins: AdminDirectory,
     /// Asks Kafka clusters how they are.
     pub health: Arc<dyn HealthSource>,

@@ -29,14 +29,14 @@ pub async fn install(client: &Client) -> Result<()> {
         let served = await_condition(api.clone(), &name, conditions::is_crd_established());
         match tokio::time::timeout(ESTABLISHED, served).await {
             Ok(Ok(_)) => tracing::info!(crd = name, "definition installed"),
-            Ok(Err(error)) => return Err(damaged(name, &error.to_string())),
-            Err(_) => return Err(damaged(name, "it is still not served")),
+            Ok(Err(error)) => return Err(damaged(&name, &error.to_string())),
+            Err(_) => return Err(damaged(&name, "it is still not served")),
         }
     }
     Ok(())
 }
 
-fn damaged(name: String, problem: &str) -> Error {
+fn damaged(name: &str, problem: &str) -> Error {
     Error::Damaged {
         object: format!("CustomResourceDefinition {name}"),
         problem: problem.to_owned(),

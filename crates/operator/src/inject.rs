@@ -80,7 +80,7 @@ pub fn client_sidecar(pod: &mut Pod, config: &InjectConfig) -> Result<(), Inject
 
 fn container(settings: &SidecarSettings) -> Container {
     let mut container = sidecar_container(settings, SidecarRole::Client);
-    container.name = CLIENT_SIDECAR.to_owned();
+    CLIENT_SIDECAR.clone_into(&mut container.name);
     let security = container.security_context.get_or_insert_default();
     security.run_as_user = Some(USER);
     security.run_as_group = Some(USER);

@@ -16,7 +16,6 @@ pub mod health;
 pub mod http;
 pub mod inject;
 pub mod kafka_admin;
-mod kafka_health;
 pub mod metrics;
 pub mod roots;
 pub mod run;

@@ -43,7 +43,11 @@ struct Flags {
     #[arg(long, env = "TUBEWAY_CERT_TTL", default_value = "24h", value_parser = life)]
     cert_ttl: Duration,
     /// Where /metrics, /livez and /readyz are served
-    #[arg(long, env = "TUBEWAY_METRICS_LISTEN", default_value = "127.0.0.1:15021")]
+    #[arg(
+        long,
+        env = "TUBEWAY_METRICS_LISTEN",
+        default_value = "127.0.0.1:15021"
+    )]
     metrics_listen: SocketAddr,
     /// Image of the sidecar, with its tag
     #[arg(long, env = "TUBEWAY_PROXY_IMAGE", default_value_t = Images::default().proxy)]

@@ -20,11 +20,13 @@ use tubeway_identity::renew::Renewer;
 use tubeway_identity::serve::{ServeLimits, serve_tls};
 use tubeway_identity::tls::{Expected, server_config_optional_client};
 use tubeway_identity::{IdentityStore, TrustBundle};
+use tubeway_policy::SpiffeId;
 
 use crate::authority::{self, AuthorityError, KubernetesReviewer};
 use crate::config::{Config, TOKEN_AUDIENCE};
 use crate::context::{Context, Parts};
 use crate::error::Error;
+use crate::health::KafkaHealth;
 use crate::kafka_admin::AdminDirectory;
 use crate::stream::{ConfigService, Topologies};
 use crate::{access, cluster, crds, http, roots, topics};
@@ -110,7 +112,7 @@ pub async fn run(
     let own = Local::new(
         Arc::clone(&ca),
         bundle,
-        operator_id,
+        operator_id.clone(),
         vec![config.service_name.clone()],
         config.cert_ttl,
     );
@@ -130,11 +132,11 @@ pub async fn run(
         identity,
         // Milliseconds leave room for a thousand changes a second between restarts.
         topologies: Topologies::above(milliseconds()),
-        health: Arc::new(admins.clone()),
+        health: Arc::new(KafkaHealth::new(admins.clone())),
         admins,
         roots,
     });
-    serve(ctx, ca, listeners, shutdown.boxed().shared()).await;
+    serve(ctx, ca, operator_id, listeners, shutdown.boxed().shared()).await;
     background.shutdown().await;
     Ok(())
 }
@@ -143,10 +145,15 @@ pub async fn run(
 async fn serve(
     ctx: Context,
     ca: Arc<ArcSwap<CertificateAuthority>>,
+    operator_id: SpiffeId,
     listeners: Listeners,
     shutdown: Signal,
 ) {
     let mut tasks = JoinSet::new();
+    let access = Access::new(&ctx, &operator_id);
+    tasks.spawn(until(shutdown.clone(), access.watches));
+    tasks.spawn(until(shutdown.clone(), keep_access(access.rules)));
+    tasks.spawn(keep_topics(access.topics, shutdown.clone()));
     tasks.spawn(cluster::controller(ctx.clone(), shutdown.clone()));
     tasks.spawn(roots::controller(ctx.clone(), shutdown.clone()));
     tasks.spawn(serve_grpc(
@@ -156,7 +163,6 @@ async fn serve(
         shutdown.clone(),
     ));
     tasks.spawn(serve_http(ctx.clone(), listeners.metrics, shutdown.clone()));
-    follow_kafka(&ctx, &mut tasks, &shutdown);
     let topologies = ctx.topologies.clone();
     tasks.spawn(async move {
         shutdown.await;
@@ -171,44 +177,51 @@ async fn serve(
     }
 }
 
-/// The controllers of what is inside Kafka: topics and access.
-fn follow_kafka(ctx: &Context, tasks: &mut JoinSet<()>, shutdown: &Signal) {
-    let (stores, watches) = access::Stores::new(&ctx.client);
-    let access = access::Context {
-        client: ctx.client.clone(),
-        stores: stores.clone(),
-        admins: ctx.admins.clone(),
-        trust_domain: ctx.config.trust_domain.clone(),
-        operator_principal: ctx
-            .config
-            .operator_id()
-            .map(|id| id.principal())
-            .unwrap_or_default(),
-    };
-    let topics = topics::Context {
-        client: ctx.client.clone(),
-        stores,
-        admins: ctx.admins.clone(),
-    };
-    let until = |stop: Signal, work: BoxFuture<'static, ()>| async move {
-        tokio::select! {
-            () = work => {}
-            () = stop => {}
+/// What the controllers of access and topics share.
+struct Access {
+    watches: BoxFuture<'static, ()>,
+    rules: access::Context,
+    topics: topics::Context,
+}
+
+impl Access {
+    fn new(ctx: &Context, operator_id: &SpiffeId) -> Self {
+        let (stores, watches) = access::Stores::new(&ctx.client);
+        Self {
+            watches,
+            rules: access::Context {
+                client: ctx.client.clone(),
+                stores: stores.clone(),
+                admins: ctx.admins.clone(),
+                trust_domain: ctx.config.trust_domain.clone(),
+                operator_principal: operator_id.principal(),
+            },
+            topics: topics::Context {
+                client: ctx.client.clone(),
+                stores,
+                admins: ctx.admins.clone(),
+            },
         }
-    };
-    tasks.spawn(until(shutdown.clone(), watches));
-    let access = async move {
-        if let Err(error) = access::controller(access).await {
-            tracing::error!(%error, "access is not followed any more");
-        }
-    };
-    tasks.spawn(until(shutdown.clone(), access.boxed()));
-    let stop = shutdown.clone();
-    tasks.spawn(async move {
-        if let Err(error) = topics::controller(topics, stop).await {
-            tracing::error!(%error, "topics are not followed any more");
-        }
-    });
+    }
+}
+
+async fn keep_access(context: access::Context) {
+    if let Err(error) = access::controller(context).await {
+        tracing::error!(%error, "access is not looked after any more");
+    }
+}
+
+async fn keep_topics(context: topics::Context, shutdown: Signal) {
+    if let Err(error) = topics::controller(context, shutdown).await {
+        tracing::error!(%error, "topics are not looked after any more");
+    }
+}
+
+async fn until(shutdown: Signal, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = shutdown => {}
+    }
 }
 
 async fn serve_grpc(

@@ -16,7 +16,8 @@ use tubeway_operator::cluster::{Again, reconcile};
 use tubeway_operator::config::{Config, Images};
 use tubeway_operator::context::{Context, Parts};
 use tubeway_operator::error::Result;
-use tubeway_operator::health::{HealthReport, HealthSource};
+use tubeway_operator::health::{Depth, HealthReport, HealthSource};
+use tubeway_operator::kafka_admin::AdminDirectory;
 use tubeway_operator::stream::Topologies;
 use tubeway_planner::{Health, Quorum};
 
@@ -31,7 +32,7 @@ struct Answer(Arc<Mutex<Option<HealthReport>>>);
 
 #[async_trait]
 impl HealthSource for Answer {
-    async fn look(&self, _cluster: &ClusterRef) -> Option<HealthReport> {
+    async fn look(&self, _cluster: &ClusterRef, _depth: Depth) -> Option<HealthReport> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -53,6 +54,7 @@ impl World {
             config: Arc::new(config()),
             identity: IdentityStore::new("cluster.local"),
             topologies: Topologies::default(),
+            admins: AdminDirectory::with(|_| None),
             health: Arc::new(health.clone()),
             roots,
         });
@@ -156,7 +158,7 @@ async fn a_cluster_is_made_and_then_left_alone() {
     assert_eq!(topology.topology.nodes.len(), 3);
 
     world.look().await.unwrap();
-    assert_eq!(world.api.take_writes(), [String::new(); 0]);
+    assert_eq!(world.api.take_writes(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -257,7 +259,7 @@ async fn a_change_rolls_one_node_at_a_time_and_only_when_kafka_can_spare_it() {
     world.make_ready();
     world.settle().await;
     world.api.edit(CLUSTER, |c| {
-        c["spec"]["config"]["num.partitions"] = json!(9)
+        c["spec"]["config"]["num.partitions"] = json!(9);
     });
 
     world.settle().await;
@@ -382,7 +384,7 @@ async fn a_paused_cluster_and_one_that_is_deleted_are_left_alone() {
         c["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     });
     assert_eq!(world.look().await.unwrap(), Again::Never);
-    assert_eq!(world.api.take_writes(), [String::new(); 0]);
+    assert_eq!(world.api.take_writes(), Vec::<String>::new());
 }
 
 fn cluster() -> Value {

@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 
-use futures::StreamExt;
-use futures::future::{BoxFuture, join_all};
+use futures::future::{BoxFuture, Shared, join_all};
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::runtime::reflector::{self, Store};
@@ -19,7 +19,7 @@ use tubeway_policy::rbac::{self, ObjectRef};
 use super::inputs;
 
 /// The watches have ended, and the copies with them.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("the watches of access rules have ended; the operator has to start again")]
 pub struct StoresGone;
 
@@ -35,6 +35,8 @@ pub struct Stores {
     topics: Store<KafkaTopic>,
     clusters: Store<KafkaCluster>,
     changes: watch::Receiver<u64>,
+    /// One future for all who wait: a store wakes only the last that asked it.
+    ready: Shared<BoxFuture<'static, Result<(), StoresGone>>>,
 }
 
 // === impl Stores ===
@@ -44,7 +46,7 @@ impl Stores {
     pub fn new(client: &Client) -> (Self, BoxFuture<'static, ()>) {
         let (sender, changes) = watch::channel(0);
         let mut watches = Vec::new();
-        let stores = Self {
+        let mut stores = Self {
             roles: reflect(client, &sender, &mut watches),
             role_bindings: reflect(client, &sender, &mut watches),
             cluster_roles: reflect(client, &sender, &mut watches),
@@ -54,7 +56,9 @@ impl Stores {
             topics: reflect(client, &sender, &mut watches),
             clusters: reflect(client, &sender, &mut watches),
             changes,
+            ready: at_once(),
         };
+        stores.ready = stores.clone().listed().boxed().shared();
         let all = async move {
             join_all(watches).await;
         };
@@ -63,6 +67,10 @@ impl Stores {
 
     /// Waits until every kind has been listed once.
     pub async fn ready(&self) -> Result<(), StoresGone> {
+        self.ready.clone().await
+    }
+
+    async fn listed(self) -> Result<(), StoresGone> {
         let gone = |_| StoresGone;
         self.roles.wait_until_ready().await.map_err(gone)?;
         self.role_bindings.wait_until_ready().await.map_err(gone)?;
@@ -136,6 +144,10 @@ where
 }
 
 /// Starts a watch over all namespaces; its future goes into `watches`.
+fn at_once() -> Shared<BoxFuture<'static, Result<(), StoresGone>>> {
+    futures::future::ready(Ok(())).boxed().shared()
+}
+
 fn reflect<K>(
     client: &Client,
     changes: &watch::Sender<u64>,
@@ -185,6 +197,7 @@ impl Stores {
             topics: fixed(topics),
             clusters: fixed(clusters),
             changes: watch::channel(0).1,
+            ready: at_once(),
         }
     }
 }

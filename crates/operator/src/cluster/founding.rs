@@ -74,7 +74,7 @@ impl Founding {
 /// Sixteen bytes that follow from `parts`, as Kafka writes ids: base64url
 /// without padding, and not beginning with `-`, which its tools take for a flag.
 fn kafka_uuid(parts: &[&str]) -> String {
-    (0u32..)
+    (0..u32::MAX)
         .map(|attempt| {
             let mut hash = Sha256::new();
             hash.update(attempt.to_be_bytes());

@@ -23,7 +23,7 @@ use super::{names, pods};
 use crate::apply::Writer;
 use crate::context::{Context, Happening};
 use crate::error::{Error, Result};
-use crate::health::HealthReport;
+use crate::health::{Depth, HealthReport};
 use crate::roots;
 
 /// Name of this controller in metrics.
@@ -179,13 +179,19 @@ impl Look<'_> {
         self.observed.pods.get(&node.pod.name_any())
     }
 
-    /// Asks Kafka, once there is somebody to answer.
+    /// Asks Kafka, once there is somebody to answer. Not while a pod is missing:
+    /// it is to be made at once, and an answer can take a while.
     async fn health(&self, nodes: &[Node]) -> Option<HealthReport> {
-        if nodes.iter().any(|node| node.state == NodeState::Ready) {
-            self.ctx.health.look(&self.key).await
-        } else {
-            None
+        let any = |state| nodes.iter().any(|node| node.state == state);
+        if !any(NodeState::Ready) || any(NodeState::Missing) {
+            return None;
         }
+        let depth = if nodes.iter().all(|node| node.current) {
+            Depth::Quorum
+        } else {
+            Depth::Partitions
+        };
+        self.ctx.health.look(&self.key, depth).await
     }
 
     async fn take_plan(&self, objects: &Objects, plan: &Plan) -> Result<()> {
@@ -228,7 +234,7 @@ impl Look<'_> {
         self.apply_config(node).await?;
         self.write.create(&node.pod).await?;
         let name = node.pod.name_any();
-        let (reason, note) = if had_claim {
+        let (reason, news) = if had_claim {
             (
                 "NodeRecreated",
                 format!("made pod {name} again on its volume"),
@@ -237,7 +243,7 @@ impl Look<'_> {
             ("NodeCreated", format!("made pod {name}"))
         };
         let live = &self.observed.cluster;
-        self.tell(live, reason, "Create", note, false).await;
+        self.tell(live, reason, "Create", news, false).await;
         Ok(())
     }
 
@@ -255,7 +261,7 @@ impl Look<'_> {
         report: Option<HealthReport>,
     ) -> Result<Again> {
         let now = Timestamp::now();
-        let states = nodes.iter().map(|node| {
+        let seen = nodes.iter().map(|node| {
             let pool = cluster.nodes()[&node.id];
             let pod = names::pod(&self.key.name, &pool.name, node.id);
             let pod = self.observed.pods.get(&pod);
@@ -264,12 +270,12 @@ impl Look<'_> {
                 .map(pods::trouble);
             (node.id, (node.state, trouble))
         });
-        let states = states.collect();
+        let seen = seen.collect();
         let behind = self.behind(cluster);
         let findings = Findings {
             cluster,
             founding,
-            nodes: &states,
+            nodes: &seen,
             plan,
             quorum: report.map(|report| report.quorum),
             behind: &behind,

@@ -1,6 +1,7 @@
 //! What the operator says about a cluster and its pools. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
@@ -96,7 +97,8 @@ impl Findings<'_> {
         let mut message = format!("{ready} of {} nodes are ready", ids.len());
         if !surplus.is_empty() {
             let surplus: Vec<_> = surplus.iter().map(u32::to_string).collect();
-            message += &format!(
+            let _ = write!(
+                message,
                 "; nodes {} are no longer asked for and run on, because their partitions must be \
                  moved away first",
                 surplus.join(", ")

@@ -176,6 +176,7 @@ fn validate_pool(problems: &mut Problems, pool: &KafkaNodePool, ids: &Assignment
         );
     }
     let jvm_flags = jvm::flags(problems, &name, &spec.jvm);
+    let loggers = jvm::loggers(problems, &name, &spec.loggers);
     ValidatedPool {
         roles: spec.roles.clone(),
         nodes: ids.nodes.get(&name).cloned().unwrap_or_default(),
@@ -184,11 +185,7 @@ fn validate_pool(problems: &mut Problems, pool: &KafkaNodePool, ids: &Assignment
         storage_class: spec.storage.class.clone(),
         delete_claim: spec.storage.delete_claim,
         jvm_flags,
-        loggers: spec
-            .loggers
-            .iter()
-            .map(|(logger, level)| format!("{logger}={level}"))
-            .collect(),
+        loggers,
         resources: spec.resources.clone(),
         name,
     }

@@ -1,6 +1,7 @@
 //! A node's `server.properties`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use tubeway_api::NodeRole;
 use tubeway_config::ports;
@@ -38,9 +39,9 @@ fn section(text: &mut String, title: &str, options: impl IntoIterator<Item = (St
     if !text.is_empty() {
         text.push('\n');
     }
-    text.push_str(&format!("# {title}\n"));
+    let _ = writeln!(text, "# {title}");
     for (option, value) in options {
-        text.push_str(&format!("{option}={}\n", escaped(&value)));
+        let _ = writeln!(text, "{option}={}", escaped(&value));
     }
 }
 
@@ -182,8 +183,8 @@ fn defaults(node: NodeInputs<'_>) -> BTreeMap<String, String> {
 }
 
 fn heap(node: NodeInputs<'_>) -> Option<u64> {
-    let flags = node.pool.jvm_flags.iter();
-    let heap = flags.filter_map(|flag| flag.strip_prefix("-Xmx")).next()?;
+    let mut flags = node.pool.jvm_flags.iter();
+    let heap = flags.find_map(|flag| flag.strip_prefix("-Xmx"))?;
     let (number, unit) = heap.split_at(heap.len().checked_sub(1)?);
     let factor = match unit {
         "k" | "K" => 1 << 10,
@@ -205,7 +206,7 @@ fn escaped(value: &str) -> String {
             c => {
                 let mut units = [0; 2];
                 for unit in c.encode_utf16(&mut units) {
-                    text.push_str(&format!("\\u{unit:04x}"));
+                    let _ = write!(text, "\\u{unit:04x}");
                 }
             }
         }

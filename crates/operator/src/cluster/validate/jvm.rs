@@ -1,6 +1,8 @@
 //! Flags for a node's Java runtime.
 
-use tubeway_api::Jvm;
+use std::collections::BTreeMap;
+
+use tubeway_api::{Jvm, LogLevel};
 
 use super::Problems;
 
@@ -45,6 +47,31 @@ pub(super) fn flags(problems: &mut Problems, pool: &str, jvm: &Jvm) -> Vec<Strin
     .into_iter()
     .chain(jvm.options.iter().cloned())
     .collect()
+}
+
+/// The levels as the launcher reads them: `logger=LEVEL`.
+pub(super) fn loggers(
+    problems: &mut Problems,
+    pool: &str,
+    loggers: &BTreeMap<String, LogLevel>,
+) -> Vec<String> {
+    let mut levels = Vec::new();
+    for (logger, level) in loggers {
+        let fine = !logger.is_empty()
+            && logger
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'$'));
+        if fine {
+            levels.push(format!("{logger}={level}"));
+        } else {
+            problems.add(
+                format!("KafkaNodePool/{pool} spec.loggers[{logger:?}]"),
+                logger,
+                "names of loggers, as in kafka.authorizer.logger",
+            );
+        }
+    }
+    levels
 }
 
 fn is_heap(text: &str) -> bool {

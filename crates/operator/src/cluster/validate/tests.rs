@@ -34,7 +34,7 @@ fn cluster(spec: serde_json::Value) -> KafkaCluster {
     }
 }
 
-fn pool(change: serde_json::Value) -> KafkaNodePool {
+fn pool(change: &serde_json::Value) -> KafkaNodePool {
     let mut spec = json!({
         "cluster": "demo", "replicas": 3, "roles": ["broker", "controller"],
         "storage": { "size": "1Gi" },
@@ -70,7 +70,7 @@ fn values_of_every_kind_of_yaml_become_text() {
         "version": "4.3.1",
         "config": { "num.partitions": 6, "auto.leader.rebalance.enable": false, "log.retention.hours": "1" },
     }));
-    let options = validate(&cluster, pool(json!({}))).unwrap().options;
+    let options = validate(&cluster, pool(&json!({}))).unwrap().options;
     assert_eq!(options["num.partitions"], "6");
     assert_eq!(options["auto.leader.rebalance.enable"], "false");
     assert_eq!(options["log.retention.hours"], "1");
@@ -90,7 +90,7 @@ fn options_that_make_up_the_mesh_are_refused_by_name() {
         "authorizer.class.name",
     ] {
         let cluster = cluster(json!({ "version": "4.3.1", "config": { option: "x" } }));
-        let found = fields(validate(&cluster, pool(json!({}))));
+        let found = fields(validate(&cluster, pool(&json!({}))));
         assert_eq!(found, [format!("spec.config[{option:?}]")]);
     }
     assert!(
@@ -110,7 +110,7 @@ fn values_that_would_say_more_than_one_option_are_refused() {
     ] {
         let cluster = cluster(json!({ "version": "4.3.1", "config": { "num.partitions": value } }));
         assert_eq!(
-            fields(validate(&cluster, pool(json!({})))),
+            fields(validate(&cluster, pool(&json!({})))),
             ["spec.config[\"num.partitions\"]"]
         );
     }
@@ -119,10 +119,11 @@ fn values_that_would_say_more_than_one_option_are_refused() {
 #[test]
 fn every_problem_is_named_at_once() {
     let cluster = cluster(json!({ "version": "3.4.0", "config": { "listeners": "x" } }));
-    let pool = pool(json!({
+    let pool = pool(&json!({
         "storage": { "size": "10GB" },
         "jvm": { "heap": "lots", "options": ["-Xmx9g", "-Da=b c", "-XX:+UseZGC"] },
         "roles": [],
+        "loggers": { "kafka.authorizer.logger": "DEBUG", "a=b,c": "INFO" },
     }));
     assert_eq!(
         fields(validate(&cluster, pool)),
@@ -134,6 +135,7 @@ fn every_problem_is_named_at_once() {
             "KafkaNodePool/a spec.jvm.heap",
             "KafkaNodePool/a spec.jvm.options[0]",
             "KafkaNodePool/a spec.jvm.options[1]",
+            "KafkaNodePool/a spec.loggers[\"a=b,c\"]",
         ]
     );
 }
@@ -141,7 +143,7 @@ fn every_problem_is_named_at_once() {
 #[test]
 fn a_problem_says_field_value_and_what_is_allowed() {
     let cluster = cluster(json!({ "version": "latest" }));
-    let error = validate(&cluster, pool(json!({}))).unwrap_err();
+    let error = validate(&cluster, pool(&json!({}))).unwrap_err();
     assert_eq!(
         error.to_string(),
         "spec.version: \"latest\" is not allowed; allowed: a Kafka version from 3.9.0 on"
@@ -151,6 +153,6 @@ fn a_problem_says_field_value_and_what_is_allowed() {
 #[test]
 fn a_cluster_without_controllers_has_no_nodes_yet() {
     let cluster = cluster(json!({ "version": "4.3.1" }));
-    let error = validate(&cluster, pool(json!({ "roles": ["broker"] }))).unwrap_err();
+    let error = validate(&cluster, pool(&json!({ "roles": ["broker"] }))).unwrap_err();
     assert_eq!(error, InvalidCluster::NoNodes("controller"));
 }

@@ -1,0 +1,189 @@
+//! The configuration stream over mutual TLS, as sidecars use it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::pki_types::{ServerName, UnixTime};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::service::Routes;
+use tonic::{Code, Request, Status, Streaming};
+use tonic_prost::ProstCodec;
+use tubeway_config::stream::{Outcome, Report, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, Update};
+use tubeway_config::{ClusterRef, Topology};
+use tubeway_identity::IdentityStore;
+use tubeway_identity::ca::CertificateAuthority;
+use tubeway_identity::channel::{H2, tls_channel};
+use tubeway_identity::serve::{ServeLimits, serve_tls};
+use tubeway_identity::tls::{
+    Expected, bootstrap_client_config, client_config, server_config_optional_client,
+};
+use tubeway_operator::metrics::Metrics;
+use tubeway_operator::stream::{ConfigService, Topologies};
+use tubeway_policy::SpiffeId;
+
+const NAME: &str = "operator.test";
+
+struct Mesh {
+    ca: Arc<ArcSwap<CertificateAuthority>>,
+    address: String,
+    topologies: Topologies,
+}
+
+struct Sidecar {
+    reports: mpsc::Sender<Report>,
+    updates: Streaming<Update>,
+}
+
+#[tokio::test]
+async fn a_node_gets_every_topology_and_its_answer_is_heard() {
+    let mesh = Mesh::start().await;
+    let mut node = mesh.connect(Some("demo-node"), "kafka").await.unwrap();
+    mesh.topologies.publish(topology("first"));
+    let first = node.updates.message().await.unwrap().unwrap();
+    assert_eq!(first.concern, TOPOLOGY);
+    let received: serde_json::Value = serde_json::from_slice(&first.document).unwrap();
+    assert_eq!(received["identity"], "first");
+    assert_eq!(mesh.topologies.behind(&cluster()).len(), 1);
+
+    node.acknowledge(first.version).await;
+    mesh.topologies.acknowledged().await;
+    mesh.wait_until(|t| t.behind(&cluster()).is_empty()).await;
+
+    mesh.topologies.publish(topology("second"));
+    let second = node.updates.message().await.unwrap().unwrap();
+    assert!(second.version > first.version);
+    drop(node);
+    mesh.wait_until(|t| t.connected(&cluster()).is_empty())
+        .await;
+}
+
+#[tokio::test]
+async fn a_client_gets_the_topology_and_counts_for_nothing() {
+    let mesh = Mesh::start().await;
+    mesh.topologies.publish(topology("first"));
+    let mut client = mesh.connect(Some("checkout"), "shop").await.unwrap();
+    let update = client.updates.message().await.unwrap().unwrap();
+    client.acknowledge(update.version).await;
+    assert!(mesh.topologies.connected(&cluster()).is_empty());
+}
+
+#[tokio::test]
+async fn a_caller_without_a_certificate_is_refused() {
+    let mesh = Mesh::start().await;
+    mesh.topologies.publish(topology("first"));
+    let refused = mesh.connect(None, "").await.err().unwrap();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+}
+
+// === impl Mesh ===
+
+impl Mesh {
+    async fn start() -> Self {
+        let life = Duration::from_hours(1);
+        let ca = CertificateAuthority::generate("cluster.local", life, UnixTime::now()).unwrap();
+        let mesh = Self {
+            ca: Arc::new(ArcSwap::from_pointee(ca)),
+            address: String::new(),
+            topologies: Topologies::default(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let service = ConfigService::new(mesh.topologies.clone(), Arc::new(Metrics::new()));
+        let store = mesh.store("tubeway-operator", "tubeway-system");
+        let tls = server_config_optional_client(&store, Expected::InTrustDomain, &[H2]);
+        tokio::spawn(serve_tls(
+            listener,
+            tls,
+            Routes::new(service),
+            ServeLimits::default(),
+            std::future::pending(),
+        ));
+        Self { address, ..mesh }
+    }
+
+    fn store(&self, account: &str, namespace: &str) -> IdentityStore {
+        let id = SpiffeId::of_service_account("cluster.local", namespace, account).unwrap();
+        let names = [NAME.to_owned()];
+        let life = Duration::from_mins(10);
+        let ca = self.ca.load();
+        let svid = ca.issue(&id, &names, life, UnixTime::now()).unwrap();
+        let store = IdentityStore::new("cluster.local");
+        store.install(svid).unwrap();
+        store
+    }
+
+    /// Subscribes as this account; as nobody without one.
+    async fn connect(&self, account: Option<&str>, namespace: &str) -> Result<Sidecar, Status> {
+        let tls = match account {
+            Some(account) => {
+                let store = self.store(account, namespace);
+                client_config(&store, Expected::InTrustDomain, &[H2])
+            }
+            None => bootstrap_client_config(self.ca.load().bundle(), None, &[H2]).unwrap(),
+        };
+        let name = ServerName::try_from(NAME).unwrap();
+        let channel = tls_channel(&self.address, name, tls).unwrap();
+        let mut grpc = tonic::client::Grpc::new(channel);
+        grpc.ready().await.unwrap();
+        let (reports, receiver) = mpsc::channel(4);
+        let subscribe = Subscribe {
+            cluster_namespace: "kafka".into(),
+            cluster_name: "demo".into(),
+            pod: "demo-all-0".into(),
+        };
+        let first = Report {
+            subscribe: Some(subscribe),
+            outcome: None,
+        };
+        reports.send(first).await.unwrap();
+        let request = Request::new(ReceiverStream::new(receiver));
+        let path = PathAndQuery::from_static(SUBSCRIBE_PATH);
+        let codec = ProstCodec::<Report, Update>::default();
+        let updates = grpc.streaming(request, path, codec).await?.into_inner();
+        Ok(Sidecar { reports, updates })
+    }
+
+    async fn wait_until(&self, reached: impl Fn(&Topologies) -> bool) {
+        let waiting = async {
+            while !reached(&self.topologies) {
+                self.topologies.acknowledged().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), waiting)
+            .await
+            .expect("the stream's news came");
+    }
+}
+
+// === impl Sidecar ===
+
+impl Sidecar {
+    async fn acknowledge(&self, version: u64) {
+        let outcome = Outcome {
+            concern: TOPOLOGY.into(),
+            version,
+            error: String::new(),
+        };
+        let report = Report {
+            subscribe: None,
+            outcome: Some(outcome),
+        };
+        self.reports.send(report).await.unwrap();
+    }
+}
+
+fn cluster() -> ClusterRef {
+    "kafka/demo".parse().unwrap()
+}
+
+fn topology(identity: &str) -> Topology {
+    Topology {
+        cluster: cluster(),
+        identity: identity.into(),
+        nodes: Vec::new(),
+    }
+}
