@@ -68,12 +68,17 @@ pub async fn wait_for_operator(
 }
 
 /// Applies the cluster, its topic, and who may use it.
-pub async fn cluster(client: &Client) -> Result<()> {
-    apply::all(
-        client,
-        apply::documents(include_str!("../../manifests/demo.yaml"))?,
-    )
-    .await
+pub async fn cluster(client: &Client, loggers: &[String]) -> Result<()> {
+    let mut documents = apply::documents(include_str!("../../manifests/demo.yaml"))?;
+    for pool in documents.iter_mut().filter(|d| d["kind"] == "KafkaNodePool") {
+        for pair in loggers {
+            let (logger, level) = pair
+                .split_once('=')
+                .with_context(|| format!("--kafka-log {pair:?} is not LOGGER=LEVEL"))?;
+            pool["spec"]["loggers"][logger] = level.into();
+        }
+    }
+    apply::all(client, documents).await
 }
 
 /// Waits for the cluster, its topic, and the access to it.

@@ -35,6 +35,9 @@ pub struct Options {
     /// Life of the certificates, as in 24h or 60s.
     #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration)]
     cert_ttl: Duration,
+    /// Level of one of the brokers' loggers, as in kafka.authorizer.logger=DEBUG.
+    #[arg(long, value_name = "LOGGER=LEVEL")]
+    kafka_log: Vec<String>,
     /// No live view.
     #[arg(long, hide = true)]
     quiet: bool,
@@ -90,7 +93,7 @@ async fn serve(
     demo::wait_for_operator(client, progress, shutdown).await?;
     if !options.no_demo {
         progress.step("starting the Kafka cluster kafka/demo");
-        demo::cluster(client).await?;
+        demo::cluster(client, &options.kafka_log).await?;
         demo::wait_for_cluster(client, progress, shutdown).await?;
         progress.step("starting the clients in namespace shop");
         demo::clients(client).await?;

@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-pub mod clients;
+pub mod mesh;
 pub mod net;
 
 use std::net::{Ipv4Addr, TcpListener};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tubeway_identity::ca::CertificateAuthority;
 use tubeway_policy::SpiffeId;
@@ -23,8 +24,15 @@ pub struct Shown {
 
 /// Sends ApiVersions without TLS; the answer, which should be none.
 pub fn plaintext(address: SocketAddr) -> Result<Vec<u8>> {
+    exchange(address, &API_VERSIONS)
+}
+
+/// Sends a request without TLS; the answer.
+pub fn exchange(address: SocketAddr, request: &[u8]) -> Result<Vec<u8>> {
     let mut stream = connect(address)?;
-    stream.write_all(&API_VERSIONS)?;
+    if stream.write_all(request).is_err() {
+        return Ok(Vec::new());
+    }
     Ok(read_some(&mut stream))
 }
 
@@ -58,8 +66,15 @@ pub fn over_tls(address: SocketAddr, shown: Option<&Shown>) -> Result<Vec<u8>> {
 /// A certificate for `id`, valid from now for `life`.
 pub fn certificate(ca: &CertificateAuthority, id: &str, life: Duration, at: UnixTime) -> Result<Shown> {
     let id: SpiffeId = id.parse()?;
-    let svid = ca.issue(&id, &[], life, at).context("cannot issue")?;
-    let (chain, key) = svid;
+    let key = rcgen::KeyPair::generate()?;
+    let request = rcgen::CertificateParams::default().serialize_request(&key)?.pem()?;
+    let issued = ca.sign(&request, &id, &[], life, at).context("cannot sign")?;
+    let chain = issued
+        .chain
+        .iter()
+        .map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
     Ok(Shown { chain, key })
 }
 

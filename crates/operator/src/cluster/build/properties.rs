@@ -83,7 +83,13 @@ fn mesh(node: NodeInputs<'_>) -> Vec<(String, String)> {
 /// Who may log in how, and who may do what.
 fn access(node: NodeInputs<'_>) -> Vec<(&'static str, String)> {
     let cluster = node.all.cluster;
-    let super_users = format!("User:peer;{}", cluster.operator.principal());
+    // The sidecars speak for peers, for the operator, and, to learn what topic
+    // ids are called, for the node itself.
+    let super_users = format!(
+        "User:peer;{};{}",
+        cluster.operator.principal(),
+        cluster.identity.principal()
+    );
     let mut options = vec![
         ("sasl.mechanism.inter.broker.protocol", "PLAIN"),
         ("sasl.mechanism.controller.protocol", "PLAIN"),
