@@ -25,7 +25,7 @@ pub(crate) fn default(resource: &Resource, value: &mut Value) {
         ("", "services") => service::default(value),
         ("", "secrets") => secret(value),
         ("", "persistentvolumeclaims") => {
-            fill(&mut value["spec"], &json!({"volumeMode": "Filesystem"}))
+            fill(&mut value["spec"], &json!({"volumeMode": "Filesystem"}));
         }
         ("", "persistentvolumes") => {
             let defaults =
@@ -53,7 +53,7 @@ pub(crate) fn start(resource: &Resource, value: &mut Value) {
     }
     match (&*resource.group, &*resource.plural) {
         ("", "pods") => {
-            value["status"] = json!({"phase": "Pending", "qosClass": pod::quality(&value["spec"])})
+            value["status"] = json!({"phase": "Pending", "qosClass": pod::quality(&value["spec"])});
         }
         ("", "namespaces") => {
             value["spec"]["finalizers"] = json!(["kubernetes"]);
@@ -88,7 +88,7 @@ pub(crate) fn validate(resource: &Resource, new: &Value, old: Option<&Value>) ->
         ("", "configmaps" | "secrets") => sealed(new, old, &mut errors),
         ("", "persistentvolumeclaims") => claim(new, old, &mut errors),
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
-            reference(new, old, &mut errors)
+            reference(new, old, &mut errors);
         }
         _ => {}
     }

@@ -24,7 +24,7 @@ use crate::resource::Resource;
 use crate::store::{Change, ChangeKind, Stored};
 
 /// How often a client that wants bookmarks gets one, as in the real server.
-const BOOKMARK: Duration = Duration::from_secs(60);
+const BOOKMARK: Duration = Duration::from_mins(1);
 
 /// Changes that wait for a slow client, beyond what the connection holds.
 const BACKLOG: usize = 64;

@@ -1,5 +1,6 @@
 //! Role-based access control over the stored roles and bindings.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -121,7 +122,7 @@ impl Snapshot {
         if excused {
             return Ok(());
         }
-        let missing: Vec<String> = rules
+        let missing: BTreeSet<String> = rules
             .iter()
             .flat_map(|rule| expand(rule, &base))
             .filter(|a| !may(a.clone()))
@@ -131,10 +132,10 @@ impl Snapshot {
             return Ok(());
         }
         let why = format!(
-            "user \"{}\" (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+            "user {:?} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
             user.name,
-            user.groups,
-            missing.join("\n")
+            go_list(&user.groups),
+            missing.into_iter().collect::<Vec<_>>().join("\n")
         );
         Err(Status::forbidden(resource, name, &why))
     }
@@ -230,9 +231,29 @@ fn expand(rule: &Value, base: &Attributes) -> Vec<Attributes> {
 }
 
 fn describe(a: &Attributes) -> String {
-    let rule = match &a.non_resource_path {
-        Some(path) => json!({"NonResourceURLs": [path], "Verbs": [a.verb]}),
-        None => json!({"APIGroups": [a.group], "Resources": [a.resource], "Verbs": [a.verb]}),
+    let one = |text: &str| go_list(&[text.to_owned()]);
+    if let Some(path) = &a.non_resource_path {
+        return format!("{{NonResourceURLs:{}, Verbs:{}}}", one(path), one(&a.verb));
+    }
+    let resource = match &*a.subresource {
+        "" => a.resource.clone(),
+        subresource => format!("{}/{subresource}", a.resource),
     };
-    rule.to_string()
+    let names = if a.name.is_empty() {
+        String::new()
+    } else {
+        format!(", ResourceNames:{}", one(&a.name))
+    };
+    format!(
+        "{{APIGroups:{}, Resources:{}{names}, Verbs:{}}}",
+        one(&a.group),
+        one(&resource),
+        one(&a.verb)
+    )
+}
+
+/// A list of texts as Go prints it: `["a" "b"]`.
+fn go_list(texts: &[String]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
+    format!("[{}]", quoted.join(" "))
 }
