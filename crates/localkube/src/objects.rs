@@ -173,7 +173,8 @@ pub(crate) fn drop_finalizer(value: &mut Value, name: &str) -> bool {
     changed
 }
 
-fn add_finalizer(value: &mut Value, name: &str) {
+/// Adds a finalizer unless it is there.
+pub(crate) fn add_finalizer(value: &mut Value, name: &str) {
     if finalizers(value).contains(&name) {
         return;
     }

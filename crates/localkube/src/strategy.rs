@@ -63,7 +63,7 @@ pub(crate) fn start(resource: &Resource, value: &mut Value) {
         }
         ("", "persistentvolumeclaims") => {
             value["status"] = json!({"phase": "Pending"});
-            meta::add_finalizer(value, "kubernetes.io/pvc-protection");
+            crate::objects::add_finalizer(value, "kubernetes.io/pvc-protection");
         }
         ("", "persistentvolumes") => value["status"] = json!({"phase": "Pending"}),
         ("", "services") => value["status"] = json!({"loadBalancer": {}}),

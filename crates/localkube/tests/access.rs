@@ -407,6 +407,11 @@ async fn logs_are_streamed_from_their_source() {
         ..LogParams::default()
     };
     assert_eq!(pods.logs("p", &of_b).await.unwrap(), "one\ntwo\n");
+    let short = LogParams {
+        limit_bytes: Some(6),
+        ..of_b.clone()
+    };
+    assert_eq!(pods.logs("p", &short).await.unwrap(), "one\ntw");
     assert_eq!(lines.asked.lock().unwrap()[0].tail_lines, Some(5));
     assert_eq!(
         refusal(

@@ -18,7 +18,7 @@ fn of<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
 
-fn config_map(name: &str, metadata: Value) -> ConfigMap {
+fn config_map(name: &str, metadata: &Value) -> ConfigMap {
     let mut value =
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "1"}});
     value["metadata"]["name"] = name.into();
@@ -57,11 +57,11 @@ async fn writes_conflict_as_they_should() {
     let (_world, _, maps) = maps().await;
     let create = PostParams::default();
     let first = maps
-        .create(&create, &config_map("c", json!({})))
+        .create(&create, &config_map("c", &json!({})))
         .await
         .unwrap();
     assert_eq!(
-        refusal(maps.create(&create, &config_map("c", json!({}))).await).1,
+        refusal(maps.create(&create, &config_map("c", &json!({}))).await).1,
         "AlreadyExists"
     );
     let mut second = first.clone();
@@ -84,7 +84,7 @@ async fn writes_conflict_as_they_should() {
     let mut other = second.clone();
     other.metadata.uid = Some("00000000-0000-0000-0000-000000000000".into());
     assert_eq!(refusal(maps.replace("c", &create, &other).await).0, 409);
-    let generated = config_map("", json!({"generateName": "gen-"}));
+    let generated = config_map("", &json!({"generateName": "gen-"}));
     let names = [
         maps.create(&create, &generated).await.unwrap(),
         maps.create(&create, &generated).await.unwrap(),
@@ -94,13 +94,18 @@ async fn writes_conflict_as_they_should() {
         dry_run: true,
         ..PostParams::default()
     };
-    maps.create(&dry, &config_map("d", json!({})))
+    maps.create(&dry, &config_map("d", &json!({})))
         .await
         .unwrap();
     assert_eq!(refusal(maps.get("d").await).2, "configmaps \"d\" not found");
     let elsewhere: Api<ConfigMap> = Api::namespaced(maps.into_client(), "nowhere");
     assert_eq!(
-        refusal(elsewhere.create(&create, &config_map("c", json!({}))).await).2,
+        refusal(
+            elsewhere
+                .create(&create, &config_map("c", &json!({})))
+                .await
+        )
+        .2,
         "namespaces \"nowhere\" not found"
     );
 }
@@ -108,7 +113,7 @@ async fn writes_conflict_as_they_should() {
 #[tokio::test]
 async fn patches_of_all_kinds() {
     let (_world, client, maps) = maps().await;
-    maps.create(&PostParams::default(), &config_map("c", json!({})))
+    maps.create(&PostParams::default(), &config_map("c", &json!({})))
         .await
         .unwrap();
     let default = PatchParams::default();
@@ -329,7 +334,7 @@ async fn deletion_waits_for_finalizers_and_asks_for_preconditions() {
     let made = maps
         .create(
             &PostParams::default(),
-            &config_map("c", json!({"finalizers": ["test.dev/hold"]})),
+            &config_map("c", &json!({"finalizers": ["test.dev/hold"]})),
         )
         .await
         .unwrap();
@@ -413,14 +418,14 @@ async fn pods_end_gracefully_once_they_have_a_node() {
 /// Makes a parent with one child that blocks its deletion in the foreground.
 async fn family(maps: &Api<ConfigMap>, parent: &str) -> String {
     let made = maps
-        .create(&PostParams::default(), &config_map(parent, json!({})))
+        .create(&PostParams::default(), &config_map(parent, &json!({})))
         .await
         .unwrap();
     let child = format!("{parent}-child");
     let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": parent, "uid": made.uid(), "blockOwnerDeletion": true}]);
     maps.create(
         &PostParams::default(),
-        &config_map(&child, json!({"ownerReferences": owner})),
+        &config_map(&child, &json!({"ownerReferences": owner})),
     )
     .await
     .unwrap();
@@ -483,7 +488,7 @@ async fn dependents_follow_or_are_let_go() {
     let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "never", "uid": "none"}]);
     maps.create(
         &PostParams::default(),
-        &config_map("late", json!({"ownerReferences": owner})),
+        &config_map("late", &json!({"ownerReferences": owner})),
     )
     .await
     .unwrap();
@@ -505,7 +510,7 @@ async fn a_namespace_takes_its_content_with_it() {
     assert!(maps.get_opt("kube-root-ca.crt").await.unwrap().is_some());
     maps.create(
         &PostParams::default(),
-        &config_map("held", json!({"finalizers": ["test.dev/hold"]})),
+        &config_map("held", &json!({"finalizers": ["test.dev/hold"]})),
     )
     .await
     .unwrap();
@@ -514,7 +519,7 @@ async fn a_namespace_takes_its_content_with_it() {
         .await
         .unwrap();
     let (code, _, message) = refusal(
-        maps.create(&PostParams::default(), &config_map("new", json!({})))
+        maps.create(&PostParams::default(), &config_map("new", &json!({})))
             .await,
     );
     assert_eq!(
@@ -577,7 +582,7 @@ async fn services_get_addresses_of_their_own() {
 async fn collections_come_in_pages_of_one_state_and_go_at_once() {
     let (_world, _, maps) = maps().await;
     for at in 0..7 {
-        let labelled = config_map(&format!("c{at}"), json!({"labels": {"set": "x"}}));
+        let labelled = config_map(&format!("c{at}"), &json!({"labels": {"set": "x"}}));
         maps.create(&PostParams::default(), &labelled)
             .await
             .unwrap();
@@ -587,7 +592,7 @@ async fn collections_come_in_pages_of_one_state_and_go_at_once() {
     maps.delete("c5", &DeleteParams::default()).await.unwrap();
     maps.create(
         &PostParams::default(),
-        &config_map("c4b", json!({"labels": {"set": "x"}})),
+        &config_map("c4b", &json!({"labels": {"set": "x"}})),
     )
     .await
     .unwrap();

@@ -1,7 +1,9 @@
 //! Subresources other than `status`: logs, evictions, bindings, tokens, scale.
 
+use std::io;
 use std::sync::{Arc, PoisonError};
 
+use bytes::Bytes;
 use futures::StreamExt;
 use http::StatusCode;
 use hyper::body::Incoming;
@@ -14,7 +16,7 @@ use super::write::Tracking;
 use super::{Api, Call, body, delete};
 use crate::auth::tokens::Subject;
 use crate::controllers::{budgets, is_ready, selects};
-use crate::logs::{LogError, LogRequest};
+use crate::logs::{LogError, LogRequest, LogStream};
 use crate::objects::ending;
 use crate::pure::patch::{json_patch, merge_patch};
 use crate::resource::Scale;
@@ -78,7 +80,6 @@ impl Api {
             container: container.clone(),
             follow: query.flag("follow"),
             tail_lines: query.number("tailLines"),
-            limit_bytes: query.number("limitBytes"),
             previous: query.flag("previous"),
         };
         let source = self
@@ -94,6 +95,7 @@ impl Api {
         match source.open(request).await {
             Ok(stream) => {
                 let stop = self.stop.clone();
+                let stream = limited(stream, query.number("limitBytes"));
                 Ok(Answer::stream(
                     stream.take_until(stop.cancelled_owned()),
                     "text/plain",
@@ -359,6 +361,20 @@ impl Api {
         self.settle(stored.rv).await?;
         Ok(call.show(&stored))
     }
+}
+
+/// The first bytes of a log, if only some are wanted.
+fn limited(stream: LogStream, limit: Option<u64>) -> LogStream {
+    let Some(mut left) = limit.and_then(|limit| usize::try_from(limit).ok()) else {
+        return stream;
+    };
+    let cut = move |chunk: io::Result<Bytes>| {
+        let more = left > 0;
+        let chunk = chunk.map(|mut bytes| bytes.split_to(bytes.len().min(left)));
+        left -= chunk.as_ref().map_or(0, Bytes::len);
+        std::future::ready(more.then_some(chunk))
+    };
+    stream.scan(cut, |cut, chunk| cut(chunk)).boxed()
 }
 
 /// The container whose log is wanted: a pod with several does not let one guess.

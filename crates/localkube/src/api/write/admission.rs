@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::shape::suffix;
 use crate::api::status::{Reply, Status};
 use crate::api::{Api, Call};
-use crate::objects::CRD_CLEANUP;
+use crate::objects::{CRD_CLEANUP, add_finalizer};
 use crate::store::Key;
 
 // === impl Api ===
@@ -17,7 +17,7 @@ impl Api {
         match (&*resource.group, &*resource.plural) {
             ("", "pods") => self.admit_pod(call, value),
             ("apiextensions.k8s.io", "customresourcedefinitions") => {
-                value["metadata"]["finalizers"] = json!([CRD_CLEANUP]);
+                add_finalizer(value, CRD_CLEANUP);
                 Ok(())
             }
             _ => Ok(()),
