@@ -72,6 +72,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     /// In which form the answer is wanted.
     pub(crate) accept: Accept,
+    /// Whether this is a patch, whose errors are about the patch.
+    pub(crate) patch: bool,
 }
 
 // === impl Call ===
@@ -177,6 +179,7 @@ impl Api {
             query,
             headers: parts.headers,
             accept,
+            patch: verb == "patch",
         };
         self.serve(&call, verb, body).await
     }

@@ -231,6 +231,9 @@ fn mark(resource: &Resource, old: &Value, deletion: &Deletion) -> Value {
             metadata.remove("generation");
         }
     }
+    if resource.is("apiextensions.k8s.io", "customresourcedefinitions") && !ending(old) {
+        add_finalizer(&mut new, CRD_CLEANUP);
+    }
     if resource.is_core("namespaces") {
         new["status"]["phase"] = "Terminating".into();
     }

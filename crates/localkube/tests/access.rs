@@ -389,7 +389,9 @@ async fn logs_are_streamed_from_their_source() {
     let containers = json!([{"name": "a", "image": "x"}, {"name": "b", "image": "x"}]);
     pods.create(
         &post(),
-        &of(json!({"metadata": {"name": "p"}, "spec": {"containers": containers}})),
+        &of(
+            json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": containers}}),
+        ),
     )
     .await
     .unwrap();

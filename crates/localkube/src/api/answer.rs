@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use serde_json::Value;
 
-use super::status::{Reply, Status};
+use super::status::{NO_SUCH_PATH, Reply, Status};
 
 /// Body of an answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -129,6 +129,9 @@ impl Answer {
 
     /// A refusal.
     pub(crate) fn refusal(status: &Status) -> Self {
+        if status.message == NO_SUCH_PATH {
+            return Self::text(NO_SUCH_PATH).with_code(status.code);
+        }
         Self {
             code: status.code,
             retry_after: status.details["retryAfterSeconds"].as_u64(),

@@ -42,9 +42,7 @@ impl Selection {
             .get("labelSelector")
             .map(LabelSelector::parse)
             .transpose();
-        let labels = labels.map_err(|error| {
-            Status::bad_request(format!("unable to parse requirement: {error}"))
-        })?;
+        let labels = labels.map_err(|error| Status::bad_request(error.to_string()))?;
         let fields = query
             .get("fieldSelector")
             .map(FieldSelector::parse)
@@ -94,7 +92,8 @@ impl Continuation {
                 after: (text(0)?, text(1)?),
             })
         };
-        decode().ok_or_else(|| Status::bad_request("continue key is not valid"))
+        decode()
+            .ok_or_else(|| Status::bad_request("invalid continue token: continue key is not valid"))
     }
 
     fn token(&self) -> String {

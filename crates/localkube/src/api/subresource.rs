@@ -69,6 +69,14 @@ impl Api {
     async fn log(&self, call: &Call) -> Reply<Answer> {
         let (_, pod) = self.existing(call)?;
         let container = container_of(call, &pod.value)?;
+        if pod.value["spec"]["nodeName"]
+            .as_str()
+            .unwrap_or_default()
+            .is_empty()
+        {
+            // Nothing has run, so nothing was written.
+            return Ok(Answer::text(""));
+        }
         let query = &call.query;
         let request = LogRequest {
             namespace: call.target.namespace.clone(),

@@ -1,6 +1,6 @@
 //! Role-based access control over the stored roles and bindings.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -122,20 +122,30 @@ impl Snapshot {
         if excused {
             return Ok(());
         }
-        let missing: BTreeSet<String> = rules
+        let missing = rules
             .iter()
             .flat_map(|rule| expand(rule, &base))
-            .filter(|a| !may(a.clone()))
-            .map(|a| describe(&a))
-            .collect();
-        if missing.is_empty() {
+            .filter(|a| !may(a.clone()));
+        // One line a resource, with all the verbs.
+        let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for attributes in missing {
+            lines
+                .entry(describe(&attributes))
+                .or_default()
+                .push(attributes.verb);
+        }
+        if lines.is_empty() {
             return Ok(());
         }
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|(what, verbs)| format!("{{{what}, Verbs:{}}}", go_list(verbs)))
+            .collect();
         let why = format!(
             "user {:?} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
             user.name,
             go_list(&user.groups),
-            missing.into_iter().collect::<Vec<_>>().join("\n")
+            lines.join("\n")
         );
         Err(Status::forbidden(resource, name, &why))
     }
@@ -233,7 +243,7 @@ fn expand(rule: &Value, base: &Attributes) -> Vec<Attributes> {
 fn describe(a: &Attributes) -> String {
     let one = |text: &str| go_list(&[text.to_owned()]);
     if let Some(path) = &a.non_resource_path {
-        return format!("{{NonResourceURLs:{}, Verbs:{}}}", one(path), one(&a.verb));
+        return format!("NonResourceURLs:{}", one(path));
     }
     let resource = match &*a.subresource {
         "" => a.resource.clone(),
@@ -245,10 +255,9 @@ fn describe(a: &Attributes) -> String {
         format!(", ResourceNames:{}", one(&a.name))
     };
     format!(
-        "{{APIGroups:{}, Resources:{}{names}, Verbs:{}}}",
+        "APIGroups:{}, Resources:{}{names}",
         one(&a.group),
-        one(&resource),
-        one(&a.verb)
+        one(&resource)
     )
 }
 

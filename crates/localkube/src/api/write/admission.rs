@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::shape::suffix;
 use crate::api::status::{Reply, Status};
 use crate::api::{Api, Call};
-use crate::objects::{CRD_CLEANUP, add_finalizer};
 use crate::store::Key;
+use crate::strategy::fill;
 
 // === impl Api ===
 
@@ -14,18 +14,22 @@ impl Api {
     /// What plugins of the real server refuse or add.
     pub(super) fn admit(&self, call: &Call, value: &mut Value) -> Reply<()> {
         let resource = &call.resource;
-        match (&*resource.group, &*resource.plural) {
-            ("", "pods") => self.admit_pod(call, value),
-            ("apiextensions.k8s.io", "customresourcedefinitions") => {
-                add_finalizer(value, CRD_CLEANUP);
-                Ok(())
-            }
-            _ => Ok(()),
+        if resource.is_core("pods") {
+            self.admit_pod(call, value)
+        } else {
+            Ok(())
         }
     }
 
     /// Sees to a pod's service account: it must exist, and its token is mounted.
     fn admit_pod(&self, call: &Call, pod: &mut Value) -> Reply<()> {
+        fill(
+            &mut pod["spec"],
+            &json!({"serviceAccountName": "default", "preemptionPolicy": "PreemptLowerPriority", "priority": 0}),
+        );
+        // The old name of the field follows the new one.
+        pod["spec"]["serviceAccount"] = pod["spec"]["serviceAccountName"].clone();
+        tolerate(&mut pod["spec"]);
         let name = pod["spec"]["serviceAccountName"]
             .as_str()
             .unwrap_or_default()
@@ -56,6 +60,24 @@ impl Api {
             mount_token(pod);
         }
         Ok(())
+    }
+}
+
+/// Every pod stays for five minutes on a node that is in trouble.
+fn tolerate(spec: &mut Value) {
+    for key in [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ] {
+        let known = spec["tolerations"].as_array().into_iter().flatten();
+        let covered = |t: &Value| {
+            (t["key"] == key || t["key"].is_null())
+                && matches!(t["effect"].as_str(), None | Some("NoExecute"))
+        };
+        if !known.into_iter().any(covered) {
+            let toleration = json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
+            push(spec, "tolerations", toleration);
+        }
     }
 }
 

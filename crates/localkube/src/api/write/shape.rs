@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::api::status::{Reply, Status};
 use crate::api::{Call, now};
+use crate::pure::schema::FieldError;
 use crate::resource::Resource;
 
 /// Letters and digits of generated names: no vowels, so no words.
@@ -59,6 +60,8 @@ fn shorten(value: &Value) -> String {
 /// Removes unknown fields and returns warnings about them, or refuses them, as the client wishes.
 pub(super) fn check_fields(call: &Call, value: &mut Value) -> Reply<Vec<String>> {
     let resource = &call.resource;
+    let strict = call.query.get("fieldValidation") == Some("Strict");
+    let before = strict.then(|| value.clone());
     let unknown = match resource.check {
         Some(check) => check(value).map_err(|why| {
             let kind = &resource.kind;
@@ -77,6 +80,16 @@ pub(super) fn check_fields(call: &Call, value: &mut Value) -> Reply<Vec<String>>
         .map(|path| format!("unknown field {path:?}"))
         .collect();
     match call.query.get("fieldValidation").unwrap_or("Warn") {
+        "Strict" if call.patch => {
+            let patched = before.unwrap_or_default().to_string();
+            let why = format!("strict decoding error: {}", warnings.join(", "));
+            let message = format!("Invalid value: {patched:?}: {why}");
+            Err(Status::invalid_nameless(&FieldError {
+                path: "patch".into(),
+                reason: "FieldValueInvalid",
+                message,
+            }))
+        }
         "Strict" => {
             let kind = &resource.kind;
             Err(Status::bad_request(format!(
