@@ -42,6 +42,10 @@ impl Api {
             .subresources
             .iter()
             .find(|subresource| subresource.name == name);
+        if call.resource.is_core("pods") && matches!(name, "exec" | "attach" | "portforward") {
+            let why = "pods are plain processes of this machine here: look at them and connect to them directly";
+            return Err(Status::bad_request(why));
+        }
         let known = known.ok_or_else(Status::no_such_path)?;
         if !known.verbs.contains(&verb) {
             return Err(Status::method_not_allowed());
