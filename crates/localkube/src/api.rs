@@ -20,7 +20,6 @@ mod subresource;
 mod watch;
 mod write;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use http::{HeaderMap, Method, Request, Response};
@@ -55,6 +54,8 @@ pub(crate) struct Api {
     logs: RwLock<Option<Arc<dyn LogSource>>>,
     /// Held while a service gets its address, so that no two get the same.
     addresses: Mutex<()>,
+    /// Held while an eviction is weighed and done.
+    evictions: Mutex<()>,
 }
 
 /// A request to a resource, with all that is known about it but its body.
@@ -71,6 +72,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     /// In which form the answer is wanted.
     pub(crate) accept: Accept,
+    /// Whether this is a patch, whose errors are about the patch.
+    pub(crate) patch: bool,
 }
 
 // === impl Call ===
@@ -110,6 +113,7 @@ impl Api {
             rules: Rules::default(),
             logs: RwLock::default(),
             addresses: Mutex::default(),
+            evictions: Mutex::default(),
         }
     }
 
@@ -175,6 +179,7 @@ impl Api {
             query,
             headers: parts.headers,
             accept,
+            patch: verb == "patch",
         };
         self.serve(&call, verb, body).await
     }
@@ -270,18 +275,19 @@ impl Api {
         for uid in &uids {
             self.check_impersonation(&user, "uids", uid)?;
         }
-        let mut groups: BTreeSet<String> = groups.into_iter().collect();
+        let mut groups = groups;
         if groups.is_empty() {
             groups.extend(groups_of_service_account(&name).into_iter().flatten());
         }
-        if name != "system:anonymous" {
-            groups.insert(crate::auth::AUTHENTICATED.into());
+        let everybody = crate::auth::AUTHENTICATED.to_owned();
+        if name != "system:anonymous" && !groups.contains(&everybody) {
+            groups.push(everybody);
         }
         let uid = uids.into_iter().next().unwrap_or_default();
         Ok(User {
             name,
             uid,
-            groups: groups.into_iter().collect(),
+            groups,
             extra: std::collections::BTreeMap::default(),
         })
     }

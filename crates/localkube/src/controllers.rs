@@ -3,7 +3,7 @@
 //! One task follows the store. Whenever something happened that may concern the others, it looks
 //! at everything and does what is due; what it does is then the next thing that happened.
 
-mod budgets;
+pub(crate) mod budgets;
 mod collector;
 mod contents;
 
@@ -13,13 +13,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
+use crate::api::status::Reply;
 use crate::api::{Api, now};
 use crate::objects::ending;
 use crate::pure::selector::LabelSelector;
 use crate::store::{Change, ChangeKind, Key};
 
 /// How often events are looked through, and how long they are kept.
-const EVENTS_EVERY: Duration = Duration::from_secs(60);
+const EVENTS_EVERY: Duration = Duration::from_mins(1);
 const EVENTS_KEPT: i64 = 3600;
 
 /// How long after a failed write everything is looked at again.
@@ -70,9 +71,12 @@ fn concerns_others(change: &Change) -> bool {
                 .is_some_and(|b| b["status"]["phase"] != change.object.value["status"]["phase"]))
 }
 
+/// Something to look after.
+type Step = fn(&Api) -> Reply<()>;
+
 /// Does everything that is due; false if something could not be done.
 fn sweep(api: &Api) -> bool {
-    let steps: [(&str, fn(&Api) -> Result<(), crate::api::status::Status>); 4] = [
+    let steps: [(&str, Step); 4] = [
         ("contents of namespaces", contents::namespaces),
         ("objects of definitions", contents::definitions),
         ("claims in use", contents::claims),

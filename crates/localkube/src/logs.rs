@@ -21,8 +21,6 @@ pub struct LogRequest {
     pub follow: bool,
     /// Only that many lines from the end, before following.
     pub tail_lines: Option<u64>,
-    /// At most that many bytes.
-    pub limit_bytes: Option<u64>,
     /// The run before the present one.
     pub previous: bool,
 }

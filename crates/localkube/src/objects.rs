@@ -173,7 +173,8 @@ pub(crate) fn drop_finalizer(value: &mut Value, name: &str) -> bool {
     changed
 }
 
-fn add_finalizer(value: &mut Value, name: &str) {
+/// Adds a finalizer unless it is there.
+pub(crate) fn add_finalizer(value: &mut Value, name: &str) {
     if finalizers(value).contains(&name) {
         return;
     }
@@ -229,6 +230,9 @@ fn mark(resource: &Resource, old: &Value, deletion: &Deletion) -> Value {
         } else if let Some(metadata) = metadata.as_object_mut() {
             metadata.remove("generation");
         }
+    }
+    if resource.is("apiextensions.k8s.io", "customresourcedefinitions") && !ending(old) {
+        add_finalizer(&mut new, CRD_CLEANUP);
     }
     if resource.is_core("namespaces") {
         new["status"]["phase"] = "Terminating".into();

@@ -2,6 +2,7 @@
 
 mod builtin;
 mod crd;
+mod quantity;
 mod types;
 
 use std::borrow::Cow;

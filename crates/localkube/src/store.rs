@@ -240,7 +240,7 @@ impl Store {
     /// Adds an object. A namespaced one needs its namespace to be there and not to be ending.
     pub(crate) fn create(&self, key: &Key, value: Value) -> Result<Arc<Stored>, StoreError> {
         let mut inner = self.lock();
-        inner.writable(&self.settled)?;
+        self.health()?;
         inner.check_namespace(key)?;
         if inner.find(key).is_some() {
             return Err(StoreError::Exists);
@@ -256,7 +256,7 @@ impl Store {
         value: Value,
     ) -> Result<Arc<Stored>, StoreError> {
         let mut inner = self.lock();
-        inner.writable(&self.settled)?;
+        self.health()?;
         let previous = inner.expect(key, expected)?;
         Ok(inner.write(key, value, Some(previous)))
     }
@@ -264,7 +264,7 @@ impl Store {
     /// Removes the object that still has resource version `expected`; returns its last state.
     pub(crate) fn remove(&self, key: &Key, expected: u64) -> Result<Arc<Stored>, StoreError> {
         let mut inner = self.lock();
-        inner.writable(&self.settled)?;
+        self.health()?;
         let previous = inner.expect(key, expected)?;
         Ok(inner.erase(key, previous))
     }
@@ -325,10 +325,6 @@ impl Store {
 // === impl Inner ===
 
 impl Inner {
-    fn writable(&self, settled: &watch::Receiver<Settled>) -> Result<(), StoreError> {
-        settled.borrow().fault.clone().map_or(Ok(()), Err)
-    }
-
     fn find(&self, key: &Key) -> Option<Arc<Stored>> {
         self.objects
             .get(&key.resource)?

@@ -4,6 +4,8 @@ mod meta;
 mod pod;
 mod service;
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 use crate::pure::schema::FieldError;
@@ -25,7 +27,7 @@ pub(crate) fn default(resource: &Resource, value: &mut Value) {
         ("", "services") => service::default(value),
         ("", "secrets") => secret(value),
         ("", "persistentvolumeclaims") => {
-            fill(&mut value["spec"], &json!({"volumeMode": "Filesystem"}))
+            fill(&mut value["spec"], &json!({"volumeMode": "Filesystem"}));
         }
         ("", "persistentvolumes") => {
             let defaults =
@@ -53,7 +55,7 @@ pub(crate) fn start(resource: &Resource, value: &mut Value) {
     }
     match (&*resource.group, &*resource.plural) {
         ("", "pods") => {
-            value["status"] = json!({"phase": "Pending", "qosClass": pod::quality(&value["spec"])})
+            value["status"] = json!({"phase": "Pending", "qosClass": pod::quality(&value["spec"])});
         }
         ("", "namespaces") => {
             value["spec"]["finalizers"] = json!(["kubernetes"]);
@@ -63,7 +65,7 @@ pub(crate) fn start(resource: &Resource, value: &mut Value) {
         }
         ("", "persistentvolumeclaims") => {
             value["status"] = json!({"phase": "Pending"});
-            meta::add_finalizer(value, "kubernetes.io/pvc-protection");
+            crate::objects::add_finalizer(value, "kubernetes.io/pvc-protection");
         }
         ("", "persistentvolumes") => value["status"] = json!({"phase": "Pending"}),
         ("", "services") => value["status"] = json!({"loadBalancer": {}}),
@@ -73,11 +75,12 @@ pub(crate) fn start(resource: &Resource, value: &mut Value) {
 
 /// What is wrong with an object, `old` being what it replaces.
 pub(crate) fn validate(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    if resource.crd.is_some() {
+    if let Some(crd) = &resource.crd {
         let mut errors = resource.schema.validate_update(new, old);
-        // Rules may assume that the types are right.
-        if errors.is_empty() {
-            errors = resource.schema.validate_cel(new, old);
+        if !errors.iter().any(blocks_rules) {
+            errors.extend(resource.schema.validate_cel(new, old));
+        } else if has_rules(&crd.schema) {
+            errors.push(UNCHECKED.clone());
         }
         return errors;
     }
@@ -88,11 +91,45 @@ pub(crate) fn validate(resource: &Resource, new: &Value, old: Option<&Value>) ->
         ("", "configmaps" | "secrets") => sealed(new, old, &mut errors),
         ("", "persistentvolumeclaims") => claim(new, old, &mut errors),
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
-            reference(new, old, &mut errors)
+            reference(new, old, &mut errors);
         }
         _ => {}
     }
     errors
+}
+
+/// Says that rules were left out.
+static UNCHECKED: LazyLock<FieldError> = LazyLock::new(|| {
+    FieldError {
+    path: "<nil>".into(),
+    reason: "FieldValueInvalid",
+    message: "Invalid value: null: some validation rules were not checked because the object was invalid; correct the \
+              existing errors to complete validation"
+        .into(),
+}
+});
+
+/// Whether an error leaves rules without the fields and types that they may rely on.
+fn blocks_rules(error: &FieldError) -> bool {
+    matches!(
+        error.reason,
+        "FieldValueNotSupported"
+            | "FieldValueRequired"
+            | "FieldValueTooLong"
+            | "FieldValueTooMany"
+            | "FieldValueTypeInvalid"
+    )
+}
+
+/// Whether a schema has rules anywhere.
+fn has_rules(schema: &Value) -> bool {
+    match schema {
+        Value::Object(fields) => {
+            fields.contains_key("x-kubernetes-validations") || fields.values().any(has_rules)
+        }
+        Value::Array(items) => items.iter().any(has_rules),
+        _ => false,
+    }
 }
 
 fn secret(value: &mut Value) {
@@ -200,7 +237,8 @@ fn reference(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
         errors.push(required("roleRef.name", ""));
     }
     if old.is_some_and(|old| old["roleRef"] != *reference) {
-        let message = format!("Invalid value: {reference}: cannot change roleRef");
+        let shown = json!({"APIGroup": reference["apiGroup"], "Kind": reference["kind"], "Name": reference["name"]});
+        let message = format!("Invalid value: {shown}: field is immutable");
         errors.push(FieldError {
             path: "roleRef".into(),
             reason: "FieldValueInvalid",
@@ -210,7 +248,7 @@ fn reference(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
 }
 
 /// Adds to the object `value` what it lacks of `defaults`.
-fn fill(value: &mut Value, defaults: &Value) {
+pub(crate) fn fill(value: &mut Value, defaults: &Value) {
     for (key, default) in defaults.as_object().into_iter().flatten() {
         if value.get(key).is_none_or(Value::is_null) {
             value[key] = default.clone();

@@ -126,18 +126,22 @@ impl Installation {
         Ok(ip.parse()?)
     }
 
-    /// The process of one container, found by its pod's state and program.
+    /// The process of one container, as the node agent has written it down.
     pub fn container_pid(&self, namespace: &str, pod: &str, container: &str) -> Result<u32> {
         let object = self.get(namespace, &format!("pod/{pod}"))?;
-        let status = object["status"].clone();
-        let id = ["containerStatuses", "initContainerStatuses"]
-            .iter()
-            .flat_map(|list| status[*list].as_array().cloned().unwrap_or_default())
-            .find(|c| c["name"] == container)
-            .and_then(|c| c["containerID"].as_str().map(str::to_owned))
-            .with_context(|| format!("{pod} has no running container {container}: {status}"))?;
-        let pid = id.rsplit(['/', ':']).next().unwrap_or_default();
-        pid.split('-').next().unwrap_or_default().parse().with_context(|| format!("container id {id:?}"))
+        let uid = object["metadata"]["uid"].as_str().context("no uid")?;
+        for entry in std::fs::read_dir(self.state().join("node/run"))? {
+            let Ok(text) = std::fs::read_to_string(entry?.path()) else {
+                continue;
+            };
+            let record: Value = serde_json::from_str(&text)?;
+            let pid = record["pid"].as_u64().unwrap_or_default();
+            let this = record["pod"] == uid && record["container"] == container;
+            if this && pid > 1 && std::path::Path::new(&format!("/proc/{pid}")).exists() {
+                return Ok(u32::try_from(pid)?);
+            }
+        }
+        bail!("{namespace}/{pod} has no running container {container}: {}", object["status"])
     }
 
     /// Waits until every pod of the namespace is ready.

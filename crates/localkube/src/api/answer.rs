@@ -4,14 +4,14 @@ use std::io;
 
 use bytes::Bytes;
 use futures::Stream;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, WARNING};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WARNING};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use serde_json::Value;
 
-use super::status::{Reply, Status};
+use super::status::{NO_SUCH_PATH, Reply, Status};
 
 /// Body of an answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -33,6 +33,8 @@ pub(crate) struct Answer {
     pub(crate) code: StatusCode,
     /// Things that the client should know; kubectl prints them.
     pub(crate) warnings: Vec<String>,
+    /// After how many seconds to try again.
+    retry_after: Option<u64>,
     content_type: &'static str,
     body: Body,
 }
@@ -98,6 +100,7 @@ impl Answer {
         Self {
             code: StatusCode::OK,
             warnings: Vec::new(),
+            retry_after: None,
             content_type,
             body,
         }
@@ -118,6 +121,7 @@ impl Answer {
         Self {
             code: StatusCode::OK,
             warnings: Vec::new(),
+            retry_after: None,
             content_type,
             body,
         }
@@ -125,8 +129,12 @@ impl Answer {
 
     /// A refusal.
     pub(crate) fn refusal(status: &Status) -> Self {
+        if status.message == NO_SUCH_PATH {
+            return Self::text(NO_SUCH_PATH).with_code(status.code);
+        }
         Self {
             code: status.code,
+            retry_after: status.details["retryAfterSeconds"].as_u64(),
             ..Self::json(&status.body())
         }
     }
@@ -151,6 +159,9 @@ impl Answer {
             http::header::CACHE_CONTROL,
             HeaderValue::from_static("no-cache, private"),
         );
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         for warning in self.warnings {
             // 299 - is "miscellaneous persistent warning" by an unknown agent.
             if let Ok(value) = HeaderValue::from_str(&format!("299 - {warning:?}")) {

@@ -15,11 +15,11 @@ use crate::store::{Key, Stored};
 impl Api {
     pub(super) async fn delete(&self, call: &Call, body: Incoming) -> Reply<Answer> {
         let deletion = options(call, body).await?;
-        let deleted = self.discard(&call.resource, &self.key(call), &deletion)?;
+        let deleted = self.discard(&call.resource, &call.key(), &deletion)?;
         self.settle(self.store.rv()).await?;
         Ok(match deleted {
-            Deleted::Marked(stored) => self.show(call, &stored),
-            Deleted::Gone(stored) if returns_object(call) => self.show(call, &stored),
+            Deleted::Marked(stored) => call.show(&stored),
+            Deleted::Gone(stored) if returns_object(call) => call.show(&stored),
             Deleted::Gone(stored) => Answer::json(&success(call, &stored)),
         })
     }

@@ -1,6 +1,8 @@
 //! OpenAPI v3: enough for `kubectl explain` of custom resources and for `kubectl apply` to leave
 //! the checking of fields to the server.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -35,8 +37,7 @@ fn index(catalog: &Catalog) -> Value {
         }
         // Clients keep documents as long as the hash in their address stays.
         if let Some(document) = document(catalog, &resource.group, &resource.version) {
-            let hash = Sha256::digest(document.to_string());
-            let hash: String = hash.iter().map(|byte| format!("{byte:02X}")).collect();
+            let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(document.to_string()));
             paths.insert(
                 path.clone(),
                 json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}),

@@ -43,7 +43,7 @@ impl Api {
             }
         };
         let change = body::parse(&bytes, media_type)?;
-        let written = self.change(call, &self.key(call), Tracking::Update, |old| {
+        let written = self.change(call, &call.key(), Tracking::Update, |old| {
             patch(old, &change).map_err(|error| refusal(&error))
         })?;
         self.written(call, written).await
@@ -69,8 +69,8 @@ impl Api {
         {
             return Err(Status::bad_request("metadata.managedFields must be nil"));
         }
-        let applied = self.typed(call, applied)?;
-        let key = self.key(call);
+        let applied = typed(call, applied)?;
+        let key = call.key();
         let force = call.query.flag("force");
         let merge = |live: Option<&Value>| {
             let (subresource, schema) = (&call.target.subresource, &call.resource.schema);
@@ -91,48 +91,67 @@ impl Api {
             return self.change(call, &key, Tracking::Done, |old| merge(Some(old)));
         }
     }
+}
 
-    /// What is applied must be of its kind: there is no asking for leniency.
-    fn typed(&self, call: &Call, applied: &Value) -> Reply<Value> {
-        let mut applied = applied.clone();
-        if let Some(metadata) = applied["metadata"].as_object_mut() {
+/// What is applied must be of its kind: there is no asking for leniency.
+fn typed(call: &Call, applied: &Value) -> Reply<Value> {
+    let mut applied = applied.clone();
+    if applied["metadata"].is_null() {
+        applied["metadata"] = json!({});
+    }
+    if let Some(metadata) = applied["metadata"].as_object_mut() {
+        metadata
+            .entry("name")
+            .or_insert_with(|| call.target.name.clone().into());
+        if call.resource.namespaced {
             metadata
-                .entry("name")
-                .or_insert_with(|| call.target.name.clone().into());
-            if call.resource.namespaced {
-                metadata
-                    .entry("namespace")
-                    .or_insert_with(|| call.target.namespace.clone().into());
+                .entry("namespace")
+                .or_insert_with(|| call.target.namespace.clone().into());
+        }
+    }
+    let whole = applied.clone();
+    let wrong = match call.resource.check {
+        Some(check) => check(&mut applied),
+        None => Ok(call.resource.schema.prune(&mut applied)),
+    };
+    let why = match wrong {
+        Ok(unknown) => match unknown.first() {
+            None => return Ok(applied),
+            Some(first) => format!(".{}: field not declared in schema", by_name(&whole, first)),
+        },
+        Err(why) => why,
+    };
+    let (resource, target) = (&call.resource, &call.target);
+    let kind = format!(
+        "{}/{}, Kind={}",
+        resource.group, resource.version, resource.kind
+    );
+    let identity = format!("{}/{}; {kind}", target.namespace, target.name);
+    let message = format!("failed to create typed patch object ({identity}): {why}");
+    Err(Status::new(StatusCode::INTERNAL_SERVER_ERROR, "", message))
+}
+
+/// A path in which items of lists that have a name go by it: `spec.containers[name="a"].x`.
+fn by_name(object: &Value, path: &str) -> String {
+    let mut shown = String::new();
+    let mut at = Some(object);
+    for (count, part) in path.split('.').enumerate() {
+        let (field, indexes) = part
+            .split_once('[')
+            .map_or((part, ""), |(field, rest)| (field, rest));
+        shown.push_str(if count == 0 { "" } else { "." });
+        shown.push_str(field);
+        at = at.and_then(|at| at.get(field));
+        for index in indexes.split('[').filter(|index| !index.is_empty()) {
+            let index = index.trim_end_matches(']');
+            at = at.and_then(|at| at.get(index.parse::<usize>().ok()?));
+            match at.and_then(|item| item["name"].as_str()) {
+                Some(name) => shown.extend(["[name=\"", name, "\"]"]),
+                None => shown.extend(["[", index, "]"]),
             }
         }
-        let wrong = match call.resource.check {
-            Some(check) => check(&mut applied),
-            None => Ok(call.resource.schema.prune(&mut applied)),
-        };
-        let why = match wrong {
-            Ok(unknown) => match &unknown[..] {
-                [] => return Ok(applied),
-                [one] => format!(".{one}: field not declared in schema"),
-                many => {
-                    let lines: Vec<String> = many
-                        .iter()
-                        .map(|path| format!("\n  .{path}: field not declared in schema"))
-                        .collect();
-                    format!("errors:{}", lines.concat())
-                }
-            },
-            Err(why) => why,
-        };
-        let identity = format!(
-            "{}/{}; {}, Kind={}",
-            call.target.namespace,
-            call.target.name,
-            call.resource.api_version(),
-            call.resource.kind
-        );
-        let message = format!("failed to create typed patch object ({identity}): {why}");
-        Err(Status::new(StatusCode::INTERNAL_SERVER_ERROR, "", message))
     }
+    shown
 }
 
 fn required(message: &str) -> Status {
@@ -141,9 +160,10 @@ fn required(message: &str) -> Status {
 
 fn refusal(error: &PatchError) -> Status {
     match error {
-        PatchError::Malformed(_) | PatchError::NoMergeKey { .. } => {
-            Status::bad_request(error.to_string())
+        PatchError::NoMergeKey { .. } => {
+            Status::new(StatusCode::INTERNAL_SERVER_ERROR, "", error.to_string())
         }
+        PatchError::Malformed(_) => Status::bad_request(error.to_string()),
         PatchError::TestFailed { .. } | PatchError::NotApplicable(_) => {
             tracing::debug!(%error, "a patch does not apply");
             let message = "the server rejected our request due to an error in our request";

@@ -130,7 +130,7 @@ fn message(name: &str, bytes: &[u8], depth: usize) -> Result<Map<String, Value>,
                     // A struct whose fields are those of this object.
                     Value::Object(fields) if known.name == "-" => object.extend(fields),
                     value if known.optional || !is_zero(&value) => {
-                        drop(object.insert(known.name.into(), value))
+                        object.insert(known.name.into(), value);
                     }
                     _ => {}
                 }

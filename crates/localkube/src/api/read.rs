@@ -15,7 +15,7 @@ use super::status::{Reply, Status};
 use super::{Api, Call, form};
 use crate::pure::selector::{FieldSelector, LabelSelector};
 use crate::resource::Resource;
-use crate::store::{StoreError, Stored};
+use crate::store::{Key, StoreError, Stored};
 use crate::table;
 
 /// Which objects of a collection are wanted.
@@ -42,9 +42,7 @@ impl Selection {
             .get("labelSelector")
             .map(LabelSelector::parse)
             .transpose();
-        let labels = labels.map_err(|error| {
-            Status::bad_request(format!("unable to parse requirement: {error}"))
-        })?;
+        let labels = labels.map_err(|error| Status::bad_request(error.to_string()))?;
         let fields = query
             .get("fieldSelector")
             .map(FieldSelector::parse)
@@ -94,7 +92,8 @@ impl Continuation {
                 after: (text(0)?, text(1)?),
             })
         };
-        decode().ok_or_else(|| Status::bad_request("continue key is not valid"))
+        decode()
+            .ok_or_else(|| Status::bad_request("invalid continue token: continue key is not valid"))
     }
 
     fn token(&self) -> String {
@@ -103,23 +102,37 @@ impl Continuation {
     }
 }
 
+// === impl Call ===
+
+impl Call {
+    /// One object in the form that the client wants.
+    pub(super) fn show(&self, stored: &Stored) -> Answer {
+        let resource = &self.resource;
+        match self.accept {
+            Accept::Object => Answer::bytes(form::shown_json(resource, stored), "application/json"),
+            form => Answer::json(&rendered(resource, form, &self.query, stored, true)),
+        }
+    }
+
+    /// Where the object is stored.
+    pub(super) fn key(&self) -> Key {
+        let namespace = if self.resource.namespaced {
+            &*self.target.namespace
+        } else {
+            ""
+        };
+        Key::new(&self.resource.storage, namespace, &self.target.name)
+    }
+}
+
 // === impl Api ===
 
 impl Api {
     pub(super) async fn get(&self, call: &Call) -> Reply<Answer> {
-        let found = self.store.get(&self.key(call));
+        let found = self.store.get(&call.key());
         self.settle(self.store.rv()).await?;
         let found = found.ok_or_else(|| Status::not_found(&call.resource, &call.target.name))?;
-        Ok(self.show(call, &found))
-    }
-
-    /// One object in the form that the client wants.
-    pub(super) fn show(&self, call: &Call, stored: &Stored) -> Answer {
-        let resource = &call.resource;
-        match call.accept {
-            Accept::Object => Answer::bytes(form::shown_json(resource, stored), "application/json"),
-            form => Answer::json(&rendered(resource, form, &call.query, stored, true)),
-        }
+        Ok(call.show(&found))
     }
 
     pub(super) async fn list(&self, call: &Call) -> Reply<Answer> {

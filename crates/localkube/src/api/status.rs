@@ -22,6 +22,9 @@ pub(crate) struct Status {
     pub(crate) details: Value,
 }
 
+/// What is said of paths that mean nothing.
+pub(crate) const NO_SUCH_PATH: &str = "404 page not found\n";
+
 /// Result of anything that may be refused.
 pub(crate) type Reply<T> = Result<T, Status>;
 
@@ -49,12 +52,10 @@ impl Status {
         Self::new(StatusCode::NOT_FOUND, "NotFound", message).about(resource, name)
     }
 
-    /// The path means nothing here.
+    /// The path means nothing here. Nothing that speaks of objects answers then, so the answer is
+    /// plain text.
     pub(crate) fn no_such_path() -> Self {
-        let message = "the server could not find the requested resource";
-        let mut status = Self::new(StatusCode::NOT_FOUND, "NotFound", message);
-        status.details = json!({});
-        status
+        Self::new(StatusCode::NOT_FOUND, "", NO_SUCH_PATH)
     }
 
     /// The namespace is not there.
@@ -169,6 +170,14 @@ impl Status {
             .collect();
         status.details = details(&resource.group, &resource.kind, name);
         status.details["causes"] = Value::Array(causes);
+        status
+    }
+
+    /// A part of the request is wrong that belongs to no object.
+    pub(crate) fn invalid_nameless(error: &FieldError) -> Self {
+        let message = format!(" \"\" is invalid: {}: {}", error.path, error.message);
+        let mut status = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
+        status.details = json!({"causes": [{"reason": error.reason, "message": error.message, "field": error.path}]});
         status
     }
 

@@ -1,7 +1,9 @@
 //! Subresources other than `status`: logs, evictions, bindings, tokens, scale.
 
+use std::io;
 use std::sync::{Arc, PoisonError};
 
+use bytes::Bytes;
 use futures::StreamExt;
 use http::StatusCode;
 use hyper::body::Incoming;
@@ -13,7 +15,9 @@ use super::status::{Reply, Status};
 use super::write::Tracking;
 use super::{Api, Call, body, delete};
 use crate::auth::tokens::Subject;
-use crate::logs::{LogError, LogRequest};
+use crate::controllers::{budgets, is_ready, selects};
+use crate::logs::{LogError, LogRequest, LogStream};
+use crate::objects::ending;
 use crate::pure::patch::{json_patch, merge_patch};
 use crate::resource::Scale;
 use crate::store::{Key, Stored};
@@ -38,6 +42,10 @@ impl Api {
             .subresources
             .iter()
             .find(|subresource| subresource.name == name);
+        if call.resource.is_core("pods") && matches!(name, "exec" | "attach" | "portforward") {
+            let why = "pods are plain processes of this machine here: look at them and connect to them directly";
+            return Err(Status::bad_request(why));
+        }
         let known = known.ok_or_else(Status::no_such_path)?;
         if !known.verbs.contains(&verb) {
             return Err(Status::method_not_allowed());
@@ -54,7 +62,7 @@ impl Api {
     }
 
     fn existing(&self, call: &Call) -> Reply<(Key, Arc<Stored>)> {
-        let key = self.key(call);
+        let key = call.key();
         let found = self
             .store
             .get(&key)
@@ -65,6 +73,14 @@ impl Api {
     async fn log(&self, call: &Call) -> Reply<Answer> {
         let (_, pod) = self.existing(call)?;
         let container = container_of(call, &pod.value)?;
+        if pod.value["spec"]["nodeName"]
+            .as_str()
+            .unwrap_or_default()
+            .is_empty()
+        {
+            // Nothing has run, so nothing was written.
+            return Ok(Answer::text(""));
+        }
         let query = &call.query;
         let request = LogRequest {
             namespace: call.target.namespace.clone(),
@@ -76,7 +92,6 @@ impl Api {
             container: container.clone(),
             follow: query.flag("follow"),
             tail_lines: query.number("tailLines"),
-            limit_bytes: query.number("limitBytes"),
             previous: query.flag("previous"),
         };
         let source = self
@@ -92,6 +107,7 @@ impl Api {
         match source.open(request).await {
             Ok(stream) => {
                 let stop = self.stop.clone();
+                let stream = limited(stream, query.number("limitBytes"));
                 Ok(Answer::stream(
                     stream.take_until(stop.cancelled_owned()),
                     "text/plain",
@@ -109,10 +125,14 @@ impl Api {
         let eviction = body::read_optional(&call.headers, body)
             .await?
             .unwrap_or(Value::Null);
-        let (key, pod) = self.existing(call)?;
-        self.check_budgets(&pod.value)?;
         let deletion = delete::parse(&eviction["deleteOptions"], call)?;
-        self.discard(&call.resource, &key, &deletion)?;
+        {
+            // One at a time: each counts the pods that the one before has left.
+            let _evictions = self.evictions.lock();
+            let (key, pod) = self.existing(call)?;
+            self.check_budgets(&pod.value)?;
+            self.discard(&call.resource, &key, &deletion)?;
+        }
         self.settle(self.store.rv()).await?;
         let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
         Ok(Answer::json(&status).with_code(StatusCode::CREATED))
@@ -120,37 +140,44 @@ impl Api {
 
     /// Refuses an eviction that a disruption budget does not allow.
     fn check_budgets(&self, pod: &Value) -> Reply<()> {
+        let phase = pod["status"]["phase"].as_str().unwrap_or_default();
+        if matches!(phase, "Succeeded" | "Failed" | "Pending") || ending(pod) {
+            return Ok(());
+        }
         let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
-        let (_, budgets) = self
+        let (_, mut budgets) = self
             .store
             .list("poddisruptionbudgets.policy", Some(namespace));
-        for budget in budgets {
-            let (spec, status) = (&budget.value["spec"], &budget.value["status"]);
-            if !crate::controllers::selects(&spec["selector"], pod)
-                || !crate::controllers::is_ready(pod)
-            {
-                continue;
+        budgets.retain(|budget| selects(&budget.value["spec"]["selector"], pod));
+        let budget = match &budgets[..] {
+            [] => return Ok(()),
+            [one] => one,
+            _ => {
+                let why = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+                return Err(Status::internal(why));
             }
-            if status["disruptionsAllowed"].as_i64().unwrap_or(0) > 0 {
-                continue;
-            }
-            let mut refusal = Status::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "TooManyRequests",
-                "Cannot evict pod as it would violate the pod's disruption budget.",
-            );
-            let name = budget.value["metadata"]["name"]
-                .as_str()
-                .unwrap_or_default();
-            let message = format!(
-                "The disruption budget {name} needs {} healthy pods and has {} currently",
-                status["desiredHealthy"], status["currentHealthy"]
-            );
-            refusal.details =
-                json!({"causes": [{"reason": "DisruptionBudget", "message": message}]});
-            return Err(refusal);
+        };
+        let status = budgets::status(self, &budget.value);
+        let number = |field: &str| status[field].as_i64().unwrap_or(0);
+        let (desired, healthy) = (number("desiredHealthy"), number("currentHealthy"));
+        let kept = healthy >= desired && desired > 0;
+        let always = budget.value["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow";
+        if number("disruptionsAllowed") > 0 || (!is_ready(pod) && (always || kept)) {
+            return Ok(());
         }
-        Ok(())
+        let mut refusal = Status::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "TooManyRequests",
+            "Cannot evict pod as it would violate the pod's disruption budget.",
+        );
+        let name = budget.value["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default();
+        let message = format!(
+            "The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
+        );
+        refusal.details = json!({"causes": [{"reason": "DisruptionBudget", "message": message}]});
+        Err(refusal)
     }
 
     async fn bind(&self, call: &Call, body: Incoming) -> Reply<Answer> {
@@ -344,8 +371,22 @@ impl Api {
         let stored = stored
             .map_err(|error| Status::from_store(&error, &call.resource, &call.target.name))?;
         self.settle(stored.rv).await?;
-        Ok(self.show(call, &stored))
+        Ok(call.show(&stored))
     }
+}
+
+/// The first bytes of a log, if only some are wanted.
+fn limited(stream: LogStream, limit: Option<u64>) -> LogStream {
+    let Some(mut left) = limit.and_then(|limit| usize::try_from(limit).ok()) else {
+        return stream;
+    };
+    let cut = move |chunk: io::Result<Bytes>| {
+        let more = left > 0;
+        let chunk = chunk.map(|mut bytes| bytes.split_to(bytes.len().min(left)));
+        left -= chunk.as_ref().map_or(0, Bytes::len);
+        std::future::ready(more.then_some(chunk))
+    };
+    stream.scan(cut, |cut, chunk| cut(chunk)).boxed()
 }
 
 /// The container whose log is wanted: a pod with several does not let one guess.

@@ -24,7 +24,10 @@ use crate::resource::Resource;
 use crate::store::{Change, ChangeKind, Stored};
 
 /// How often a client that wants bookmarks gets one, as in the real server.
-const BOOKMARK: Duration = Duration::from_secs(60);
+const BOOKMARK: Duration = Duration::from_mins(1);
+
+/// How long before its end a watch gets its last bookmark, as in the real server.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
 /// Changes that wait for a slow client, beyond what the connection holds.
 const BACKLOG: usize = 64;
@@ -113,18 +116,18 @@ enum Initial {
 fn initial(call: &Call) -> Reply<Initial> {
     let query = &call.query;
     if query.get("sendInitialEvents").is_some() {
-        let newer = query.get("resourceVersionMatch") == Some("NotOlderThan");
-        if !newer || !query.flag("allowWatchBookmarks") {
+        if query.get("resourceVersionMatch") != Some("NotOlderThan") {
             return Err(Status::new(
                 http::StatusCode::UNPROCESSABLE_ENTITY,
                 "Invalid",
-                "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: sendInitialEvents requires \
-                 setting resourceVersionMatch to NotOlderThan, allowWatchBookmarks: Forbidden: sendInitialEvents \
-                 requires allowWatchBookmarks]",
+                "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires \
+                 setting resourceVersionMatch to NotOlderThan",
             ));
         }
         if query.flag("sendInitialEvents") {
-            return Ok(Initial::State { marked: true });
+            return Ok(Initial::State {
+                marked: query.flag("allowWatchBookmarks"),
+            });
         }
     }
     match query.get("resourceVersion") {
@@ -146,6 +149,15 @@ fn timeout(query: &Query) -> Duration {
     Duration::from_secs(seconds.unwrap_or_else(|| rand::rng().random_range(1800..3600)))
 }
 
+/// When the next bookmark is due: every minute, and once more just before the end.
+fn next_bookmark(end: Instant) -> Instant {
+    let now = Instant::now();
+    match end.checked_sub(LAST_BOOKMARK) {
+        Some(last) if last > now => last.min(now + BOOKMARK),
+        _ => end,
+    }
+}
+
 // === impl Watcher ===
 
 impl Watcher {
@@ -155,7 +167,7 @@ impl Watcher {
                 return;
             }
         }
-        let mut bookmark = Instant::now() + BOOKMARK;
+        let mut bookmark = next_bookmark(end);
         loop {
             tokio::select! {
                 reached = self.api.store.beyond(self.cursor) => {
@@ -163,19 +175,13 @@ impl Watcher {
                         return;
                     }
                 }
-                () = sleep_until(bookmark), if self.bookmarks => {
-                    bookmark = Instant::now() + BOOKMARK;
+                () = sleep_until(bookmark), if self.bookmarks && bookmark < end => {
+                    bookmark = next_bookmark(end);
                     if self.out.send(self.bookmark(false)).await.is_err() {
                         return;
                     }
                 }
-                () = sleep_until(end) => {
-                    if self.bookmarks {
-                        // The client is leaving anyway if this does not reach it.
-                        let _ = self.out.send(self.bookmark(false)).await;
-                    }
-                    return;
-                }
+                () = sleep_until(end) => return,
                 () = self.api.stop.cancelled() => return,
                 () = self.out.closed() => return,
             }
@@ -259,8 +265,7 @@ impl Watcher {
     }
 
     fn bookmark(&self, initial_end: bool) -> Bytes {
-        let mut metadata =
-            json!({"resourceVersion": self.cursor.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": self.cursor.to_string()});
         if initial_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }

@@ -1,5 +1,6 @@
 //! Role-based access control over the stored roles and bindings.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -121,20 +122,30 @@ impl Snapshot {
         if excused {
             return Ok(());
         }
-        let missing: Vec<String> = rules
+        let missing = rules
             .iter()
             .flat_map(|rule| expand(rule, &base))
-            .filter(|a| !may(a.clone()))
-            .map(|a| describe(&a))
-            .collect();
-        if missing.is_empty() {
+            .filter(|a| !may(a.clone()));
+        // One line a resource, with all the verbs.
+        let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for attributes in missing {
+            lines
+                .entry(describe(&attributes))
+                .or_default()
+                .push(attributes.verb);
+        }
+        if lines.is_empty() {
             return Ok(());
         }
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|(what, verbs)| format!("{{{what}, Verbs:{}}}", go_list(verbs)))
+            .collect();
         let why = format!(
-            "user \"{}\" (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+            "user {:?} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
             user.name,
-            user.groups,
-            missing.join("\n")
+            go_list(&user.groups),
+            lines.join("\n")
         );
         Err(Status::forbidden(resource, name, &why))
     }
@@ -230,9 +241,28 @@ fn expand(rule: &Value, base: &Attributes) -> Vec<Attributes> {
 }
 
 fn describe(a: &Attributes) -> String {
-    let rule = match &a.non_resource_path {
-        Some(path) => json!({"NonResourceURLs": [path], "Verbs": [a.verb]}),
-        None => json!({"APIGroups": [a.group], "Resources": [a.resource], "Verbs": [a.verb]}),
+    let one = |text: &str| go_list(&[text.to_owned()]);
+    if let Some(path) = &a.non_resource_path {
+        return format!("NonResourceURLs:{}", one(path));
+    }
+    let resource = match &*a.subresource {
+        "" => a.resource.clone(),
+        subresource => format!("{}/{subresource}", a.resource),
     };
-    rule.to_string()
+    let names = if a.name.is_empty() {
+        String::new()
+    } else {
+        format!(", ResourceNames:{}", one(&a.name))
+    };
+    format!(
+        "APIGroups:{}, Resources:{}{names}",
+        one(&a.group),
+        one(&resource)
+    )
+}
+
+/// A list of texts as Go prints it: `["a" "b"]`.
+fn go_list(texts: &[String]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
+    format!("[{}]", quoted.join(" "))
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{is_ready, selects};
 use crate::api::{Api, key_of, now};
 use crate::objects::ending;
-use crate::store::{Change, Stored};
+use crate::store::Change;
 
 const BUDGETS: &str = "poddisruptionbudgets.policy";
 
@@ -24,8 +24,7 @@ pub(super) fn update(api: &Api, changes: &[Arc<Change>]) {
             if ending(&budget.value) {
                 continue;
             }
-            let pods = api.store.list("pods", Some(namespace)).1;
-            let status = status(api, &budget.value, &pods);
+            let status = status(api, &budget.value);
             let key = key_of(&BUDGETS.into(), &budget);
             let written = api.adjust(&key, |budget| {
                 if budget["status"] == status {
@@ -41,8 +40,11 @@ pub(super) fn update(api: &Api, changes: &[Arc<Change>]) {
     }
 }
 
-fn status(api: &Api, budget: &Value, pods: &[Arc<Stored>]) -> Value {
+/// The status of a budget as its pods are now.
+pub(crate) fn status(api: &Api, budget: &Value) -> Value {
     let spec = &budget["spec"];
+    let namespace = budget["metadata"]["namespace"].as_str().unwrap_or_default();
+    let pods = api.store.list("pods", Some(namespace)).1;
     let over = |pod: &Value| {
         matches!(
             pod["status"]["phase"].as_str(),

@@ -12,6 +12,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::quantity;
+
 /// Removes what does not belong to the kind and returns the paths of it; an error if a field has
 /// the wrong type.
 pub(crate) type Check = fn(&mut Value) -> Result<Vec<String>, String>;
@@ -63,7 +65,8 @@ fn check<T: DeserializeOwned + Serialize>(value: &mut Value) -> Result<Vec<Strin
     Ok(unknown)
 }
 
-/// Quantities may be written as numbers; they are text from here on.
+/// Quantities may be written as numbers and in many ways; they are text and in one way from here
+/// on.
 fn quantities(value: &mut Value, inside: bool) {
     const MAPS: &[&str] = &[
         "limits",
@@ -74,10 +77,18 @@ fn quantities(value: &mut Value, inside: bool) {
         "overhead",
     ];
     match value {
-        Value::Number(number) if inside => *value = Value::String(number.to_string()),
+        Value::Number(number) if inside => {
+            let text = number.to_string();
+            *value = quantity::canonical(&text).unwrap_or(text).into();
+        }
+        Value::String(text) if inside => {
+            if let Some(canonical) = quantity::canonical(text) {
+                *text = canonical;
+            }
+        }
         Value::Object(fields) => {
             for (name, field) in fields {
-                let single = matches!(name.as_str(), "sizeLimit" | "divisor") && field.is_number();
+                let single = matches!(name.as_str(), "sizeLimit" | "divisor");
                 quantities(
                     field,
                     single || inside || (MAPS.contains(&name.as_str()) && field.is_object()),

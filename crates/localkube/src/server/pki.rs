@@ -224,7 +224,7 @@ fn sign(
 /// From yesterday, for clocks that differ, for some years.
 fn validity(params: &mut CertificateParams, years: i32) {
     use std::time::{Duration, SystemTime};
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
     let now = SystemTime::now();
     params.not_before = (now - DAY).into();
     params.not_after = (now + DAY * 365 * years.unsigned_abs()).into();

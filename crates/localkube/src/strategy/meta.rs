@@ -1,8 +1,9 @@
 //! `metadata`: names, labels, finalizers.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{forbidden, required};
+use crate::objects::finalizers;
 use crate::pure::schema::FieldError;
 use crate::resource::{Names, Resource};
 
@@ -89,26 +90,6 @@ pub(crate) fn check_update(new: &Value, old: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// Adds a finalizer unless it is there.
-pub(super) fn add_finalizer(value: &mut Value, name: &str) {
-    if finalizers(value).contains(&name) {
-        return;
-    }
-    match value["metadata"]["finalizers"].as_array_mut() {
-        Some(list) => list.push(name.into()),
-        None => value["metadata"]["finalizers"] = json!([name]),
-    }
-}
-
-fn finalizers(value: &Value) -> Vec<&str> {
-    value["metadata"]["finalizers"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
-}
-
 fn name_error(names: Names, name: &str) -> Option<String> {
     let long =
         |limit: usize| (name.len() > limit).then(|| format!("must be no more than {limit} bytes"));
@@ -149,6 +130,8 @@ fn label_value(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

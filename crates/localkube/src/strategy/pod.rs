@@ -16,13 +16,8 @@ pub(super) fn default(pod: &mut Value) {
             "schedulerName": "default-scheduler",
             "securityContext": {},
             "enableServiceLinks": true,
-            "serviceAccountName": "default",
-            "preemptionPolicy": "PreemptLowerPriority",
-            "priority": 0,
         }),
     );
-    // The old name of the field follows the new one.
-    spec["serviceAccount"] = spec["serviceAccountName"].clone();
     for list in ["containers", "initContainers"] {
         spec.get_mut(list)
             .and_then(Value::as_array_mut)
@@ -149,18 +144,18 @@ pub(super) fn validate(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
                     errors.push(required(&format!("{path}.{field}"), ""));
                 }
             }
+            mounts(container, spec, &path, errors);
             let name = &container["name"];
             if names.contains(&name) {
                 duplicate(&format!("{path}.name"), name, errors);
             }
             names.push(name);
-            mounts(container, spec, &path, errors);
         }
     }
     let policy = &spec["restartPolicy"];
     if !matches!(policy.as_str(), Some("Always" | "OnFailure" | "Never")) {
         let message = format!(
-            "Unsupported value: {policy}: supported values: \"Always\", \"Never\", \"OnFailure\""
+            "Unsupported value: {policy}: supported values: \"Always\", \"OnFailure\", \"Never\""
         );
         errors.push(FieldError {
             path: "spec.restartPolicy".into(),

@@ -198,6 +198,9 @@ fn service_account(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
+/// Labels that say what a node is for.
+const ROLE: &str = "node-role.kubernetes.io/";
+
 fn node(object: &Value, now: Timestamp) -> Vec<Value> {
     let ready = items(object, "/status/conditions").find(|condition| condition["type"] == "Ready");
     let mut status = match ready.map(|condition| text(condition, "/status")) {
@@ -208,7 +211,6 @@ fn node(object: &Value, now: Timestamp) -> Vec<Value> {
     if object["spec"]["unschedulable"] == true {
         status.push_str(",SchedulingDisabled");
     }
-    const ROLE: &str = "node-role.kubernetes.io/";
     let labels = object["metadata"]["labels"]
         .as_object()
         .into_iter()

@@ -53,11 +53,11 @@ impl Step {
                 .flatten()
                 .filter(|item| {
                     let found = path.iter().try_fold(*item, |at, name| at.get(name));
-                    found.is_some_and(|found| {
-                        found
-                            .as_str()
-                            .map_or_else(|| found.to_string() == *want, |s| s == want)
-                    })
+                    match found {
+                        None => false,
+                        Some(Value::String(text)) => text == want,
+                        Some(other) => other.to_string().as_str() == want,
+                    }
                 })
                 .collect(),
         }

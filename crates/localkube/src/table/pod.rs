@@ -215,7 +215,7 @@ mod tests {
         (ready.into(), status.into(), restarts.into())
     }
 
-    fn pod(inits: Value, init_statuses: Value, statuses: Value) -> Value {
+    fn pod(inits: &Value, init_statuses: &Value, statuses: &Value) -> Value {
         json!({
             "metadata": {"name": "p"},
             "spec": {"initContainers": inits, "containers": [{"name": "a"}, {"name": "b"}]},
@@ -228,13 +228,13 @@ mod tests {
         let inits = json!([{"name": "i"}, {"name": "s", "restartPolicy": "Always"}]);
         let waiting = json!([{"name": "i", "state": {"running": {}}}, {"name": "s", "state": {"waiting": {}}}]);
         assert_eq!(
-            row(&pod(inits.clone(), waiting, json!([]))),
+            row(&pod(&inits, &waiting, &json!([]))),
             want("0/3", "Init:0/2", "0")
         );
         let failing = json!([{"name": "i", "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
             "lastState": {"terminated": {"finishedAt": "2026-01-01T00:09:00Z"}}}]);
         assert_eq!(
-            row(&pod(inits.clone(), failing, json!([]))),
+            row(&pod(&inits, &failing, &json!([]))),
             want("0/3", "Init:CrashLoopBackOff", "2 (60s ago)")
         );
         let done = json!([
@@ -245,13 +245,21 @@ mod tests {
             {"name": "a", "ready": true, "restartCount": 0, "state": {"running": {}}},
             {"name": "b", "ready": false, "restartCount": 0, "state": {"running": {}}},
         ]);
-        assert_eq!(row(&pod(inits, done, running)), want("2/3", "Running", "1"));
+        assert_eq!(
+            row(&pod(&inits, &done, &running)),
+            want("2/3", "Running", "1")
+        );
     }
 
     #[test]
     fn a_pod_in_trouble_or_leaving() {
-        let trouble =
-            |state: Value| pod(json!([]), json!([]), json!([{"name": "a", "state": state}]));
+        let trouble = |state: Value| {
+            pod(
+                &json!([]),
+                &json!([]),
+                &json!([{"name": "a", "state": state}]),
+            )
+        };
         let cases = [
             (
                 json!({"waiting": {"reason": "ErrImagePull"}}),
@@ -282,7 +290,7 @@ mod tests {
             {"name": "b", "ready": true, "state": {"running": {}}},
         ]);
         assert_eq!(
-            row(&pod(json!([]), json!([]), statuses)),
+            row(&pod(&json!([]), &json!([]), &statuses)),
             want("1/2", "NotReady", "0")
         );
     }

@@ -1,0 +1,302 @@
+//! The shape of objects on their way in: identity, fields, and what a write may not touch.
+
+use rand::seq::IndexedRandom;
+use serde_json::{Value, json};
+
+use crate::api::status::{Reply, Status};
+use crate::api::{Call, now};
+use crate::pure::schema::FieldError;
+use crate::resource::Resource;
+
+/// Letters and digits of generated names: no vowels, so no words.
+const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// Checks that a body is what the path says it is.
+pub(in crate::api) fn check_identity(call: &Call, value: &Value) -> Reply<()> {
+    let resource = &call.resource;
+    if !value.is_object() {
+        return Err(Status::bad_request("the body is not an object"));
+    }
+    let (version, kind) = (
+        value["apiVersion"].as_str().unwrap_or_default(),
+        value["kind"].as_str().unwrap_or_default(),
+    );
+    if version.is_empty() || kind.is_empty() {
+        let missing = if kind.is_empty() {
+            "Kind"
+        } else {
+            "apiVersion"
+        };
+        return Err(Status::bad_request(format!(
+            "Object '{missing}' is missing in '{}'",
+            shorten(value)
+        )));
+    }
+    if version != resource.api_version() {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({version}) does not match the expected API version ({})",
+            resource.api_version()
+        )));
+    }
+    if *kind != *resource.kind {
+        return Err(Status::bad_request(format!(
+            "{kind} in version \"{}\" cannot be handled as a {}",
+            resource.version, resource.kind
+        )));
+    }
+    let namespace = value["metadata"]["namespace"].as_str().unwrap_or_default();
+    if resource.namespaced && !namespace.is_empty() && namespace != call.target.namespace {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    Ok(())
+}
+
+fn shorten(value: &Value) -> String {
+    value.to_string().chars().take(200).collect()
+}
+
+/// Removes unknown fields and returns warnings about them, or refuses them, as the client wishes.
+pub(super) fn check_fields(call: &Call, value: &mut Value) -> Reply<Vec<String>> {
+    let resource = &call.resource;
+    let strict = call.query.get("fieldValidation") == Some("Strict");
+    let before = strict.then(|| value.clone());
+    let unknown = match resource.check {
+        Some(check) => check(value).map_err(|why| {
+            let kind = &resource.kind;
+            Status::bad_request(format!(
+                "{kind} in version \"{}\" cannot be handled as a {kind}: {why}",
+                resource.version
+            ))
+        })?,
+        None => resource.schema.prune(value),
+    };
+    if unknown.is_empty() {
+        return Ok(Vec::new());
+    }
+    let warnings: Vec<String> = unknown
+        .iter()
+        .map(|path| format!("unknown field {path:?}"))
+        .collect();
+    match call.query.get("fieldValidation").unwrap_or("Warn") {
+        "Strict" if call.patch => {
+            let patched = before.unwrap_or_default().to_string();
+            let why = format!("strict decoding error: {}", warnings.join(", "));
+            let message = format!("Invalid value: {patched:?}: {why}");
+            Err(Status::invalid_nameless(&FieldError {
+                path: "patch".into(),
+                reason: "FieldValueInvalid",
+                message,
+            }))
+        }
+        "Strict" => {
+            let kind = &resource.kind;
+            Err(Status::bad_request(format!(
+                "{kind} in version \"{}\" cannot be handled as a {kind}: strict decoding error: {}",
+                resource.version,
+                warnings.join(", ")
+            )))
+        }
+        "Ignore" => Ok(Vec::new()),
+        _ => Ok(warnings),
+    }
+}
+
+/// Gives a new object its identity; true if its name was made up.
+pub(super) fn name_and_stamp(call: &Call, value: &mut Value) -> bool {
+    let resource = &call.resource;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if !value["metadata"].is_object() {
+        value["metadata"] = json!({});
+    }
+    let generated = text(&value["metadata"]["name"]).is_empty()
+        && !text(&value["metadata"]["generateName"]).is_empty();
+    if generated {
+        generate_name(value);
+    }
+    let metadata = &mut value["metadata"];
+    if let Some(fields) = metadata.as_object_mut() {
+        let gone = [
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "resourceVersion",
+            "selfLink",
+            "generation",
+        ];
+        for field in gone {
+            fields.remove(field);
+        }
+        fields.retain(|_, value| !value.is_null());
+    }
+    metadata["uid"] = uuid::Uuid::new_v4().to_string().into();
+    metadata["creationTimestamp"] = now().into();
+    if resource.namespaced {
+        metadata["namespace"] = call.target.namespace.clone().into();
+    } else if let Some(fields) = metadata.as_object_mut() {
+        fields.remove("namespace");
+    }
+    if resource.generation {
+        metadata["generation"] = 1.into();
+    }
+    generated
+}
+
+pub(super) fn generate_name(value: &mut Value) {
+    let prefix = value["metadata"]["generateName"]
+        .as_str()
+        .unwrap_or_default();
+    // Five characters of the 63 belong to the suffix.
+    let prefix: String = prefix.chars().take(58).collect();
+    value["metadata"]["name"] = format!("{prefix}{}", suffix()).into();
+}
+
+pub(super) fn suffix() -> String {
+    let mut random = rand::rng();
+    (0..5)
+        .filter_map(|_| ALPHABET.choose(&mut random))
+        .map(|&byte| char::from(byte))
+        .collect()
+}
+
+pub(super) fn check_versions(resource: &Resource, old: &Value, new: &Value) -> Reply<()> {
+    let name = old["metadata"]["name"].as_str().unwrap_or_default();
+    let stated = |field: &str| {
+        new["metadata"][field]
+            .as_str()
+            .filter(|text| !text.is_empty())
+    };
+    if stated("resourceVersion")
+        .is_some_and(|version| old["metadata"]["resourceVersion"] != *version)
+    {
+        return Err(Status::modified(resource, name));
+    }
+    if let Some(uid) = stated("uid").filter(|uid| old["metadata"]["uid"] != **uid) {
+        let found = old["metadata"]["uid"].as_str().unwrap_or_default();
+        let why =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {found}");
+        return Err(Status::conflict(resource, name, &why));
+    }
+    Ok(())
+}
+
+/// Puts back what only the server may change.
+pub(super) fn keep_metadata(old: &Value, new: &mut Value) {
+    const OWN: &[&str] = &[
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "generateName",
+    ];
+    for field in ["apiVersion", "kind"] {
+        new[field] = old[field].clone();
+    }
+    let Some(fields) = new["metadata"].as_object_mut() else {
+        new["metadata"] = old["metadata"].clone();
+        return;
+    };
+    for field in OWN {
+        match old["metadata"].get(field) {
+            Some(value) => fields.insert((*field).into(), value.clone()),
+            None => fields.remove(*field),
+        };
+    }
+    fields.retain(|_, value| !value.is_null());
+}
+
+/// Keeps a write to the part of the object that it is about.
+pub(super) fn confine(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) {
+    if subresource == "status" {
+        let mut kept = old.clone();
+        take(&mut kept, "status", new);
+        let managers = new["metadata"].get("managedFields").cloned();
+        if let (Some(managers), Some(metadata)) = (managers, kept["metadata"].as_object_mut()) {
+            metadata.insert("managedFields".into(), managers);
+        }
+        *new = kept;
+        return;
+    }
+    if resource.status {
+        take(new, "status", old);
+    }
+    if resource.is_core("namespaces") {
+        take(new, "spec", old);
+    }
+}
+
+/// Makes a field of `value` the same as that of `from`.
+fn take(value: &mut Value, field: &str, from: &Value) {
+    let Some(fields) = value.as_object_mut() else {
+        return;
+    };
+    match from.get(field) {
+        Some(wanted) => fields.insert(field.into(), wanted.clone()),
+        None => fields.remove(field),
+    };
+}
+
+pub(super) fn content_differs(resource: &Resource, old: &Value, new: &Value) -> bool {
+    let counts = |name: &str| name != "metadata" && !(resource.status && name == "status");
+    let fields = |value: &'_ Value| -> Vec<(String, Value)> {
+        let all = value.as_object().into_iter().flatten();
+        all.filter(|(name, _)| counts(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    fields(old) != fields(new)
+}
+
+/// Whether a write changes nothing but the times of managers.
+pub(super) fn unchanged(old: &Value, new: &Value) -> bool {
+    let timeless = |value: &Value| {
+        let mut value = value.clone();
+        let managers = value["metadata"]
+            .get_mut("managedFields")
+            .and_then(Value::as_array_mut);
+        for entry in managers.into_iter().flatten() {
+            entry["time"] = Value::Null;
+        }
+        value
+    };
+    old == new || timeless(old) == timeless(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_write_changes_the_status_only() {
+        let resource = crate::resource::BUILTIN
+            .iter()
+            .find(|r| r.is_core("pods"))
+            .unwrap();
+        let old =
+            json!({"metadata": {"name": "a"}, "spec": {"x": 1}, "status": {"phase": "Pending"}});
+        let mut new = json!({"metadata": {"name": "a", "labels": {"l": "1"}}, "spec": {"x": 2}, "status": {"phase": "Running"}});
+        let mut main = new.clone();
+        confine(resource, "status", &old, &mut new);
+        assert_eq!(
+            new,
+            json!({"metadata": {"name": "a"}, "spec": {"x": 1}, "status": {"phase": "Running"}})
+        );
+        confine(resource, "", &old, &mut main);
+        assert_eq!(
+            (&main["spec"]["x"], &main["status"]["phase"]),
+            (&json!(2), &json!("Pending"))
+        );
+    }
+
+    #[test]
+    fn new_times_of_managers_are_no_change() {
+        let object = |time: &str, value: i64| json!({"metadata": {"managedFields": [{"manager": "m", "time": time}]}, "x": value});
+        assert!(unchanged(&object("1", 1), &object("2", 1)));
+        assert!(!unchanged(&object("1", 1), &object("1", 2)));
+    }
+}
