@@ -1,1 +1,38 @@
-//! Tubeway's Kubernetes resource types.
+//! Tubeway's Kubernetes resource types, in the group `kafka.tubeway.dev`.
+//!
+//! Types, names and the rules that a schema can say; nothing here talks to a
+//! cluster. Structures are what a user writes ([`KafkaCluster`],
+//! [`KafkaNodePool`], [`KafkaTopic`]) and what the operator reports back in
+//! their `status`; [`labels`] and [`condition`] hold the words both share.
+
+mod cluster;
+pub mod condition;
+pub mod labels;
+mod pool;
+mod schema;
+mod topic;
+mod value;
+
+pub use cluster::{
+    AllowedNamespaces, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, NamespacesFrom,
+    NodeStatus, QuorumStatus,
+};
+pub use pool::{
+    Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeRole, Resources,
+    Storage,
+};
+pub use topic::{DeletionPolicy, KafkaTopic, KafkaTopicSpec, KafkaTopicStatus, TopicClusterRef};
+pub use value::ConfigValue;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+/// The API group of every kind here.
+pub const GROUP: &str = "kafka.tubeway.dev";
+/// The one version that is served.
+pub const VERSION: &str = "v1alpha1";
+
+/// The definitions of all kinds, in the order in which they are installed.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    vec![KafkaCluster::crd(), KafkaNodePool::crd(), KafkaTopic::crd()]
+}

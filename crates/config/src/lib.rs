@@ -6,9 +6,11 @@
 
 mod addresses;
 mod error;
+mod flow;
 pub mod stream;
 mod topology;
 
 pub use addresses::{Addresses, ports};
 pub use error::{ConfigError, Problem};
+pub use flow::Flow;
 pub use topology::{ClusterRef, Node, NodeRole, Topology, TopologyChange};

@@ -2,6 +2,10 @@
 //!
 //! Everything here is a pure function of its arguments.
 
+pub mod acl;
+mod claim;
+pub mod rbac;
 mod spiffe;
 
+pub use claim::{Claim, claims};
 pub use spiffe::{SpiffeError, SpiffeId};

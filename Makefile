@@ -1,0 +1,34 @@
+# Each target is a thin line; the work is in cargo, scripts/ and the programs.
+CARGO ?= cargo
+
+.PHONY: build up test test-quick lint deny doc bench crds schemas
+
+build:            ## all programs, release
+	$(CARGO) build --release --bins
+
+up: build         ## everything on this machine; Ctrl-C stops it
+	./target/release/tubeway up $(ARGS)
+
+test-quick:       ## the pure crates
+	$(CARGO) test -q -p tubeway-protocol -p tubeway-policy -p tubeway-session -p tubeway-config -p tubeway-api -p tubeway-planner
+
+test: tools       ## everything that must pass
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace
+
+lint: deny        ## formatting, clippy, licences and advisories
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+deny:
+	./scripts/cargo-deny check
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+crds:             ## deploy/crds from the types
+	$(CARGO) run -q -p tubeway-xtask -- crds
+
+.PHONY: tools
+tools:            ## what the tests need besides Rust, Java and Maven
+	./scripts/setup-test-tools

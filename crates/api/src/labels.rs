@@ -1,0 +1,39 @@
+//! Labels, annotations and finalizers that the operator writes and reads.
+
+/// Label: name of the KafkaCluster an object belongs to.
+pub const CLUSTER: &str = "kafka.tubeway.dev/cluster";
+/// Label: name of the KafkaNodePool a pod or claim belongs to.
+pub const POOL: &str = "kafka.tubeway.dev/pool";
+/// Label: Kafka's `node.id` of a pod or claim.
+pub const NODE_ID: &str = "kafka.tubeway.dev/node-id";
+/// Label with the value `"true"` on pods that serve clients.
+pub const BROKER: &str = "kafka.tubeway.dev/broker";
+/// Label with the value `"true"` on pods that vote in the metadata quorum.
+pub const CONTROLLER: &str = "kafka.tubeway.dev/controller";
+/// Label on a namespace: [`INJECT_ENABLED`] gives its pods client sidecars.
+pub const INJECT: &str = "kafka.tubeway.dev/inject";
+/// The value of [`INJECT`] that switches injection on.
+pub const INJECT_ENABLED: &str = "enabled";
+
+/// The common label for an application's name; ours is [`APP_NAME_KAFKA`].
+pub const APP_NAME: &str = "app.kubernetes.io/name";
+/// The common label for one instance of an application: the KafkaCluster.
+pub const APP_INSTANCE: &str = "app.kubernetes.io/instance";
+/// The common label for a part of an application.
+pub const APP_COMPONENT: &str = "app.kubernetes.io/component";
+/// The common label for the tool that looks after an object.
+pub const APP_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The value of [`APP_NAME`] on what makes up a Kafka cluster.
+pub const APP_NAME_KAFKA: &str = "kafka";
+/// The value of [`APP_MANAGED_BY`], and the operator's field manager.
+pub const MANAGER: &str = "tubeway-operator";
+
+/// Annotation on pods: digest of everything the pod was built from. A pod whose
+/// digest is not the wanted one is replaced when its cluster can spare it.
+pub const SPEC_HASH: &str = "kafka.tubeway.dev/spec-hash";
+/// Annotation on pods: the KafkaCluster a client sidecar belongs to, as
+/// `<namespace>/<name>` or `<name>`.
+pub const CLIENT_OF: &str = "kafka.tubeway.dev/cluster";
+
+/// Finalizer on a KafkaTopic whose deletion deletes the topic in Kafka.
+pub const TOPIC_FINALIZER: &str = "kafka.tubeway.dev/topic";

@@ -1,0 +1,214 @@
+//! KafkaNodePool: nodes of a cluster that are made alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// Nodes of one KafkaCluster that are made alike.
+#[derive(CustomResource, KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "kafka.tubeway.dev",
+    version = "v1alpha1",
+    kind = "KafkaNodePool",
+    plural = "kafkanodepools",
+    shortname = "knp",
+    category = "kafka",
+    namespaced,
+    status = "KafkaNodePoolStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    doc = "Nodes of a KafkaCluster that are made alike.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 24")
+        .message("metadata.name must be at most 24 of a-z, 0-9 and '-', beginning with a letter: pods are named after it"),
+    printcolumn(name = "Cluster", type_ = "string", json_path = ".spec.cluster"),
+    printcolumn(name = "Roles", type_ = "string", json_path = ".spec.roles"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Node ids", type_ = "string", json_path = ".status.nodeIds"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct KafkaNodePoolSpec {
+    /// Name of the KafkaCluster, in the pool's own namespace.
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("a pool's cluster cannot be changed: make another pool"))]
+    pub cluster: String,
+    /// How many nodes.
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: i32,
+    /// What the nodes do.
+    #[schemars(length(min = 1, max = 2), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("a pool's roles cannot be changed: make another pool and move over"))]
+    pub roles: BTreeSet<NodeRole>,
+    /// The volume of each node.
+    pub storage: Storage,
+    /// The Java runtime of each node.
+    #[serde(default)]
+    pub jvm: Jvm,
+    /// What each node's Kafka container asks for and may use.
+    #[serde(default)]
+    pub resources: Resources,
+    /// Levels of Kafka's loggers other than INFO, as in
+    /// `kafka.authorizer.logger: DEBUG`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50))]
+    pub loggers: BTreeMap<String, LogLevel>,
+}
+
+/// A level of Kafka's loggers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// Errors.
+    Error,
+    /// And warnings.
+    Warn,
+    /// And what an operator of Kafka would want to know.
+    Info,
+    /// And what somebody who looks for a fault would want to know.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// What a node does.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeRole {
+    /// Stores records and serves clients.
+    Broker,
+    /// Votes in the metadata quorum.
+    Controller,
+}
+
+/// A node's volume.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.class) == has(oldSelf.class) && (!has(self.class) || self.class == oldSelf.class)")
+        .message("storage.class cannot be changed: make another pool and move over")
+)]
+pub struct Storage {
+    /// Size of each node's claim, as in `10Gi`. It can grow, never shrink.
+    #[schemars(extend("pattern" = crate::schema::QUANTITY))]
+    pub size: String,
+    /// StorageClass of the claims; without it the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// Whether the claims, and with them the data, go when the KafkaCluster
+    /// goes. They stay unless this is set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delete_claim: bool,
+}
+
+/// The Java runtime of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Jvm {
+    /// Size of the heap, as `-Xmx` takes it: `256m`, `4g`.
+    #[schemars(regex(pattern = r"^[1-9][0-9]*[kmgKMG]$"))]
+    pub heap: String,
+    /// More flags for the Java runtime.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub options: Vec<String>,
+}
+
+/// What a container asks for and may use, as Kubernetes writes it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Resources {
+    /// What is set aside, by resource name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::schema::quantities")]
+    pub requests: BTreeMap<String, Quantity>,
+    /// What may be used at most, by resource name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::schema::quantities")]
+    pub limits: BTreeMap<String, Quantity>,
+}
+
+/// What the operator found and did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KafkaNodePoolStatus {
+    /// `metadata.generation` of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// The ids that this pool's nodes have. An id, once given, stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_ids: Vec<u32>,
+    /// Pods that exist, for the `scale` subresource.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Pods that are ready.
+    #[serde(default)]
+    pub ready_replicas: i32,
+    /// Label selector of the pool's pods, for the `scale` subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+}
+
+// === impl Jvm ===
+
+impl Default for Jvm {
+    fn default() -> Self {
+        Self {
+            heap: "256m".to_owned(),
+            options: Vec::new(),
+        }
+    }
+}
+
+// === impl LogLevel ===
+
+impl std::fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Off => "OFF",
+            Self::Error => "ERROR",
+            Self::Warn => "WARN",
+            Self::Info => "INFO",
+            Self::Debug => "DEBUG",
+            Self::Trace => "TRACE",
+        })
+    }
+}
+
+// === impl NodeRole ===
+
+impl NodeRole {
+    /// The role as Kafka's `process.roles` writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Controller => "controller",
+        }
+    }
+}

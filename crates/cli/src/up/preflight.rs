@@ -1,0 +1,63 @@
+//! What this machine must have, looked at before anything is started.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use tubeway_launcher::dist::{self, KafkaDist};
+
+use crate::progress::Progress;
+use crate::state::State;
+use crate::up::binaries::Binaries;
+
+/// The newest Kafka whose whole set is published.
+pub const KAFKA_VERSION: &str = "4.3.1";
+/// Topics, logs and jars need some room; less than this fails half-way.
+const NEEDED: u64 = 1 << 30;
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Folder of our programs.
+    pub programs: PathBuf,
+    /// The `java` program.
+    pub java: PathBuf,
+    /// Folder of Kafka's jars.
+    pub kafka_libs: PathBuf,
+}
+
+/// Looks, and fetches Kafka where it is not there yet.
+pub async fn run(state: &State, progress: &Progress) -> Result<Found> {
+    let programs = Binaries::find()?;
+    programs.check()?;
+    room(state.root())?;
+    let java = dist::find_java().context("Kafka needs Java")?;
+    let cache = State::cache()?;
+    let report = progress.clone();
+    let kafka = tokio::task::spawn_blocking(move || {
+        KafkaDist::ensure(&cache.join("kafka"), KAFKA_VERSION, |what| {
+            report.waits_for(what)
+        })
+    })
+    .await?
+    .with_context(|| format!("cannot get Kafka {KAFKA_VERSION}"))?;
+    Ok(Found {
+        programs: programs.dir().to_owned(),
+        java: java.path,
+        kafka_libs: kafka.libs,
+    })
+}
+
+fn room(dir: &Path) -> Result<()> {
+    let stat =
+        rustix::fs::statvfs(dir).with_context(|| format!("cannot look at {}", dir.display()))?;
+    let free = stat.f_bavail * stat.f_frsize;
+    if free < NEEDED {
+        bail!(
+            "{} has {} MB left and at least {} MB are needed; make room, or choose another disk with --state-dir",
+            dir.display(),
+            free >> 20,
+            NEEDED >> 20
+        );
+    }
+    Ok(())
+}

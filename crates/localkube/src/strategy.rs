@@ -1,0 +1,259 @@
+//! What the server fills in and refuses, kind by kind.
+
+mod meta;
+mod pod;
+mod service;
+
+use serde_json::{Value, json};
+
+use crate::pure::schema::FieldError;
+use crate::resource::Resource;
+
+pub(crate) use meta::{check_metadata, check_update as check_metadata_update};
+pub(crate) use service::{
+    Allocation, addresses as service_addresses, allocate as allocate_address,
+};
+
+/// Fills in what a client may leave out. Runs before validation, on creates and updates alike.
+pub(crate) fn default(resource: &Resource, value: &mut Value) {
+    if resource.crd.is_some() {
+        resource.schema.default(value);
+        return;
+    }
+    match (&*resource.group, &*resource.plural) {
+        ("", "pods") => pod::default(value),
+        ("", "services") => service::default(value),
+        ("", "secrets") => secret(value),
+        ("", "persistentvolumeclaims") => {
+            fill(&mut value["spec"], &json!({"volumeMode": "Filesystem"}))
+        }
+        ("", "persistentvolumes") => {
+            let defaults =
+                json!({"volumeMode": "Filesystem", "persistentVolumeReclaimPolicy": "Retain"});
+            fill(&mut value["spec"], &defaults);
+        }
+        ("storage.k8s.io", "storageclasses") => {
+            fill(
+                value,
+                &json!({"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"}),
+            );
+        }
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => binding(value),
+        _ => {}
+    }
+}
+
+/// What a new object starts with, whatever its maker said: the state that is not theirs.
+pub(crate) fn start(resource: &Resource, value: &mut Value) {
+    if resource.status
+        && !resource.is("apiextensions.k8s.io", "customresourcedefinitions")
+        && let Some(fields) = value.as_object_mut()
+    {
+        fields.remove("status");
+    }
+    match (&*resource.group, &*resource.plural) {
+        ("", "pods") => {
+            value["status"] = json!({"phase": "Pending", "qosClass": pod::quality(&value["spec"])})
+        }
+        ("", "namespaces") => {
+            value["spec"]["finalizers"] = json!(["kubernetes"]);
+            value["status"] = json!({"phase": "Active"});
+            let name = value["metadata"]["name"].clone();
+            value["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
+        }
+        ("", "persistentvolumeclaims") => {
+            value["status"] = json!({"phase": "Pending"});
+            meta::add_finalizer(value, "kubernetes.io/pvc-protection");
+        }
+        ("", "persistentvolumes") => value["status"] = json!({"phase": "Pending"}),
+        ("", "services") => value["status"] = json!({"loadBalancer": {}}),
+        _ => {}
+    }
+}
+
+/// What is wrong with an object, `old` being what it replaces.
+pub(crate) fn validate(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    if resource.crd.is_some() {
+        let mut errors = resource.schema.validate_update(new, old);
+        // Rules may assume that the types are right.
+        if errors.is_empty() {
+            errors = resource.schema.validate_cel(new, old);
+        }
+        return errors;
+    }
+    let mut errors = Vec::new();
+    match (&*resource.group, &*resource.plural) {
+        ("", "pods") => pod::validate(new, old, &mut errors),
+        ("", "services") => service::validate(new, old, &mut errors),
+        ("", "configmaps" | "secrets") => sealed(new, old, &mut errors),
+        ("", "persistentvolumeclaims") => claim(new, old, &mut errors),
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
+            reference(new, old, &mut errors)
+        }
+        _ => {}
+    }
+    errors
+}
+
+fn secret(value: &mut Value) {
+    use base64::Engine;
+    if value["type"].is_null() {
+        value["type"] = "Opaque".into();
+    }
+    // Plain text is for writing only.
+    let Some(plain) = value
+        .as_object_mut()
+        .and_then(|fields| fields.remove("stringData"))
+    else {
+        return;
+    };
+    for (key, text) in plain.as_object().into_iter().flatten() {
+        let text = text.as_str().unwrap_or_default();
+        value["data"][key] = base64::engine::general_purpose::STANDARD
+            .encode(text)
+            .into();
+    }
+}
+
+fn binding(value: &mut Value) {
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    fill(&mut value["roleRef"], &json!({"apiGroup": GROUP}));
+    let namespace = value["metadata"]["namespace"].clone();
+    for subject in value
+        .get_mut("subjects")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        if subject["kind"] != "ServiceAccount" {
+            fill(subject, &json!({"apiGroup": GROUP}));
+        } else if namespace.is_string() {
+            fill(subject, &json!({"namespace": namespace}));
+        }
+    }
+}
+
+fn sealed(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let Some(old) = old else { return };
+    if old["immutable"] == true {
+        for field in ["data", "binaryData", "immutable"] {
+            if new[field] != old[field] {
+                errors.push(forbidden(
+                    field,
+                    "field is immutable when `immutable` is set",
+                ));
+            }
+        }
+    }
+    if new["kind"] == "Secret" {
+        immutable(new, old, &["type"], errors);
+    }
+}
+
+fn claim(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    if new["spec"]["accessModes"]
+        .as_array()
+        .is_none_or(Vec::is_empty)
+    {
+        errors.push(required(
+            "spec.accessModes",
+            "at least 1 access mode is required",
+        ));
+    }
+    if new.pointer("/spec/resources/requests/storage").is_none() {
+        errors.push(required("spec.resources[storage]", ""));
+    }
+    let Some(old) = old else { return };
+    let without = |value: &Value| {
+        let mut spec = value["spec"].clone();
+        spec["resources"] = Value::Null;
+        // Binding fills this in, once.
+        if old["spec"]["volumeName"]
+            .as_str()
+            .unwrap_or_default()
+            .is_empty()
+        {
+            spec["volumeName"] = Value::Null;
+        }
+        spec
+    };
+    if without(new) != without(old) {
+        let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        errors.push(forbidden("spec", why));
+    }
+}
+
+fn reference(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let reference = &new["roleRef"];
+    if !matches!(reference["kind"].as_str(), Some("Role" | "ClusterRole")) {
+        let message = format!(
+            "Unsupported value: {}: supported values: \"ClusterRole\", \"Role\"",
+            reference["kind"]
+        );
+        errors.push(FieldError {
+            path: "roleRef.kind".into(),
+            reason: "FieldValueNotSupported",
+            message,
+        });
+    }
+    if reference["name"].as_str().unwrap_or_default().is_empty() {
+        errors.push(required("roleRef.name", ""));
+    }
+    if old.is_some_and(|old| old["roleRef"] != *reference) {
+        let message = format!("Invalid value: {reference}: cannot change roleRef");
+        errors.push(FieldError {
+            path: "roleRef".into(),
+            reason: "FieldValueInvalid",
+            message,
+        });
+    }
+}
+
+/// Adds to the object `value` what it lacks of `defaults`.
+fn fill(value: &mut Value, defaults: &Value) {
+    for (key, default) in defaults.as_object().into_iter().flatten() {
+        if value.get(key).is_none_or(Value::is_null) {
+            value[key] = default.clone();
+        }
+    }
+}
+
+/// Refuses changes of the top-level or dotted fields `paths`.
+fn immutable(new: &Value, old: &Value, paths: &[&str], errors: &mut Vec<FieldError>) {
+    for path in paths {
+        let pointer = format!("/{}", path.replace('.', "/"));
+        let (new, old) = (new.pointer(&pointer), old.pointer(&pointer));
+        if new != old {
+            let message = format!(
+                "Invalid value: {}: field is immutable",
+                new.unwrap_or(&Value::Null)
+            );
+            errors.push(FieldError {
+                path: (*path).into(),
+                reason: "FieldValueInvalid",
+                message,
+            });
+        }
+    }
+}
+
+fn required(path: &str, why: &str) -> FieldError {
+    let message = if why.is_empty() {
+        "Required value".into()
+    } else {
+        format!("Required value: {why}")
+    };
+    FieldError {
+        path: path.into(),
+        reason: "FieldValueRequired",
+        message,
+    }
+}
+
+fn forbidden(path: &str, why: &str) -> FieldError {
+    FieldError {
+        path: path.into(),
+        reason: "FieldValueForbidden",
+        message: format!("Forbidden: {why}"),
+    }
+}

@@ -1,0 +1,176 @@
+//! `metadata`: names, labels, finalizers.
+
+use serde_json::{Value, json};
+
+use super::{forbidden, required};
+use crate::pure::schema::FieldError;
+use crate::resource::{Names, Resource};
+
+const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
+    and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+    '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start \
+    and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
+    '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
+    alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for \
+    validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+const VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and \
+    must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for \
+    validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+
+/// What is wrong with an object's metadata.
+pub(crate) fn check_metadata(resource: &Resource, value: &Value) -> Vec<FieldError> {
+    let metadata = &value["metadata"];
+    let mut errors = Vec::new();
+    match metadata["name"].as_str().unwrap_or_default() {
+        "" => errors.push(required(
+            "metadata.name",
+            "name or generateName is required",
+        )),
+        name => {
+            if let Some(why) = name_error(resource.names, name) {
+                let message = format!("Invalid value: \"{name}\": {why}");
+                errors.push(FieldError {
+                    path: "metadata.name".into(),
+                    reason: "FieldValueInvalid",
+                    message,
+                });
+            }
+        }
+    }
+    for (_, text) in metadata["labels"].as_object().into_iter().flatten() {
+        let text = text.as_str().unwrap_or_default();
+        if !label_value(text) {
+            let message = format!("Invalid value: \"{text}\": {VALUE}");
+            errors.push(FieldError {
+                path: "metadata.labels".into(),
+                reason: "FieldValueInvalid",
+                message,
+            });
+        }
+    }
+    for (at, owner) in metadata["ownerReferences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
+        for field in ["apiVersion", "kind", "name", "uid"] {
+            if owner[field].as_str().unwrap_or_default().is_empty() {
+                errors.push(required(
+                    &format!("metadata.ownerReferences[{at}].{field}"),
+                    "",
+                ));
+            }
+        }
+    }
+    errors
+}
+
+/// What an update may not do to metadata.
+pub(crate) fn check_update(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if old["metadata"]["deletionTimestamp"].is_string() {
+        let known = finalizers(old);
+        let added: Vec<&str> = finalizers(new)
+            .into_iter()
+            .filter(|name| !known.contains(name))
+            .collect();
+        if !added.is_empty() {
+            let list: Vec<String> = added.iter().map(|name| format!("{name:?}")).collect();
+            let why = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                list.join(", ")
+            );
+            errors.push(forbidden("metadata.finalizers", &why));
+        }
+    }
+    errors
+}
+
+/// Adds a finalizer unless it is there.
+pub(super) fn add_finalizer(value: &mut Value, name: &str) {
+    if finalizers(value).contains(&name) {
+        return;
+    }
+    match value["metadata"]["finalizers"].as_array_mut() {
+        Some(list) => list.push(name.into()),
+        None => value["metadata"]["finalizers"] = json!([name]),
+    }
+}
+
+fn finalizers(value: &Value) -> Vec<&str> {
+    value["metadata"]["finalizers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+fn name_error(names: Names, name: &str) -> Option<String> {
+    let long =
+        |limit: usize| (name.len() > limit).then(|| format!("must be no more than {limit} bytes"));
+    match names {
+        Names::Subdomain => {
+            long(253).or_else(|| (!name.split('.').all(label)).then(|| SUBDOMAIN.into()))
+        }
+        Names::Label => long(63).or_else(|| (!label(name)).then(|| LABEL.into())),
+        Names::Label1035 => {
+            let good = label(name) && name.starts_with(|c: char| c.is_ascii_lowercase());
+            long(63).or_else(|| (!good).then(|| LABEL_1035.into()))
+        }
+        Names::Segment => match name {
+            "." | ".." => Some(format!("may not be '{name}'")),
+            _ if name.contains('/') => Some("may not contain '/'".into()),
+            _ if name.contains('%') => Some("may not contain '%'".into()),
+            _ => None,
+        },
+    }
+}
+
+/// A DNS-1123 label of any length.
+fn label(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.starts_with(inner) && text.ends_with(inner) && text.chars().all(|c| inner(c) || c == '-')
+}
+
+fn label_value(text: &str) -> bool {
+    let outer = |c: char| c.is_ascii_alphanumeric();
+    text.is_empty()
+        || (text.len() <= 63
+            && text.starts_with(outer)
+            && text.ends_with(outer)
+            && text
+                .chars()
+                .all(|c| outer(c) || matches!(c, '-' | '_' | '.')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules_of_their_kind() {
+        for (names, good, bad) in [
+            (Names::Subdomain, "a.b-c.1", "a..b"),
+            (Names::Subdomain, "0", "A"),
+            (Names::Label, "1a", "a.b"),
+            (Names::Label1035, "a1", "1a"),
+            (Names::Segment, "system:x", "a/b"),
+        ] {
+            assert_eq!(name_error(names, good), None, "{good}");
+            assert!(name_error(names, bad).is_some(), "{bad}");
+        }
+        assert!(name_error(Names::Label, &"a".repeat(64)).is_some());
+    }
+
+    #[test]
+    fn a_dying_object_gets_no_new_finalizer() {
+        let old = json!({"metadata": {"deletionTimestamp": "x", "finalizers": ["a"]}});
+        let more = json!({"metadata": {"finalizers": ["a", "b"]}});
+        assert_eq!(check_update(&more, &old).len(), 1);
+        assert_eq!(check_update(&json!({"metadata": {}}), &old).len(), 0);
+    }
+}

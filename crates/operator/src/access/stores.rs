@@ -1,0 +1,168 @@
+//! Copies of the objects that access depends on, kept by watches.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use futures::StreamExt;
+use futures::future::{BoxFuture, join_all};
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tracing::warn;
+use tubeway_api::{KafkaCluster, KafkaTopic};
+use tubeway_policy::rbac::{self, ObjectRef};
+
+use super::inputs;
+
+/// The watches have ended, and the copies with them.
+#[derive(Debug, thiserror::Error)]
+#[error("the watches of access rules have ended; the operator has to start again")]
+pub struct StoresGone;
+
+/// The copies. Clones are the same ones.
+#[derive(Clone)]
+pub struct Stores {
+    roles: Store<Role>,
+    role_bindings: Store<RoleBinding>,
+    cluster_roles: Store<ClusterRole>,
+    cluster_role_bindings: Store<ClusterRoleBinding>,
+    service_accounts: Store<ServiceAccount>,
+    namespaces: Store<Namespace>,
+    topics: Store<KafkaTopic>,
+    clusters: Store<KafkaCluster>,
+    changes: watch::Receiver<u64>,
+}
+
+// === impl Stores ===
+
+impl Stores {
+    /// The stores, and the future that keeps them until it is dropped.
+    pub fn new(client: &Client) -> (Self, BoxFuture<'static, ()>) {
+        let (sender, changes) = watch::channel(0);
+        let mut watches = Vec::new();
+        let stores = Self {
+            roles: reflect(client, &sender, &mut watches),
+            role_bindings: reflect(client, &sender, &mut watches),
+            cluster_roles: reflect(client, &sender, &mut watches),
+            cluster_role_bindings: reflect(client, &sender, &mut watches),
+            service_accounts: reflect(client, &sender, &mut watches),
+            namespaces: reflect(client, &sender, &mut watches),
+            topics: reflect(client, &sender, &mut watches),
+            clusters: reflect(client, &sender, &mut watches),
+            changes,
+        };
+        let all = async move {
+            join_all(watches).await;
+        };
+        (stores, Box::pin(all))
+    }
+
+    /// Waits until every kind has been listed once.
+    pub async fn ready(&self) -> Result<(), StoresGone> {
+        let gone = |_| StoresGone;
+        self.roles.wait_until_ready().await.map_err(gone)?;
+        self.role_bindings.wait_until_ready().await.map_err(gone)?;
+        self.cluster_roles.wait_until_ready().await.map_err(gone)?;
+        self.cluster_role_bindings
+            .wait_until_ready()
+            .await
+            .map_err(gone)?;
+        self.service_accounts
+            .wait_until_ready()
+            .await
+            .map_err(gone)?;
+        self.namespaces.wait_until_ready().await.map_err(gone)?;
+        self.topics.wait_until_ready().await.map_err(gone)?;
+        self.clusters.wait_until_ready().await.map_err(gone)
+    }
+
+    /// Wakes after each change of any object.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+
+    /// The KafkaTopics.
+    pub fn topics(&self) -> &Store<KafkaTopic> {
+        &self.topics
+    }
+
+    /// The KafkaClusters.
+    pub fn clusters(&self) -> &Store<KafkaCluster> {
+        &self.clusters
+    }
+
+    /// The KafkaCluster of this name.
+    pub fn cluster(&self, object: &ObjectRef) -> Option<std::sync::Arc<KafkaCluster>> {
+        let key = reflector::ObjectRef::new(&object.name).within(&object.namespace);
+        self.clusters.get(&key)
+    }
+
+    /// A KafkaCluster as the policy sees it.
+    pub fn policy_cluster(&self, cluster: &KafkaCluster) -> rbac::Cluster {
+        let namespaces = self.namespaces.state();
+        inputs::rbac_cluster(cluster, namespaces.iter().map(AsRef::as_ref))
+    }
+
+    /// Everything, as the policy sees it.
+    pub fn inputs(&self, trust_domain: &str) -> rbac::Inputs {
+        let bindings = self.role_bindings.state();
+        let bindings = bindings.iter().filter_map(|b| inputs::role_binding(b));
+        let of_cluster = self.cluster_role_bindings.state();
+        let of_cluster = of_cluster
+            .iter()
+            .filter_map(|b| inputs::cluster_role_binding(b));
+        let clusters = self.clusters.state();
+        rbac::Inputs {
+            trust_domain: trust_domain.to_owned(),
+            roles: all(&self.roles, inputs::role),
+            cluster_roles: all(&self.cluster_roles, inputs::cluster_role),
+            bindings: bindings.chain(of_cluster).collect(),
+            service_accounts: all(&self.service_accounts, inputs::key),
+            topics: all(&self.topics, inputs::rbac_topic),
+            clusters: clusters.iter().map(|c| self.policy_cluster(c)).collect(),
+        }
+    }
+}
+
+fn all<K, T>(store: &Store<K>, convert: impl Fn(&K) -> T) -> Vec<T>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    store.state().iter().map(|object| convert(object)).collect()
+}
+
+/// Starts a watch over all namespaces; its future goes into `watches`.
+fn reflect<K>(
+    client: &Client,
+    changes: &watch::Sender<u64>,
+    watches: &mut Vec<BoxFuture<'static, ()>>,
+) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K::DynamicType: Hash + Eq,
+{
+    let (store, writer) = reflector::store();
+    let api = Api::<K>::all(client.clone());
+    let changes = changes.clone();
+    let watch = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .for_each(move |event| {
+            match event {
+                // What a list brings counts when it is whole.
+                Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
+                Ok(_) => changes.send_modify(|count| *count = count.wrapping_add(1)),
+                Err(error) => {
+                    let kind = K::kind(&());
+                    warn!(kind = %kind, %error, "a watch has failed and is tried again");
+                }
+            }
+            std::future::ready(())
+        });
+    watches.push(Box::pin(watch));
+    store
+}

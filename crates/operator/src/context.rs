@@ -1,0 +1,95 @@
+//! What every controller has at hand.
+
+use std::sync::Arc;
+
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource};
+use tubeway_api::labels;
+use tubeway_identity::IdentityStore;
+
+use crate::config::Config;
+use crate::kafka_admin::AdminDirectory;
+use crate::metrics::Metrics;
+use crate::stream::Topologies;
+
+/// What every controller has at hand. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// The Kubernetes API, as the operator's own account.
+    pub client: Client,
+    /// The operator's settings.
+    pub config: Arc<Config>,
+    /// The operator's certificate, for connections to the brokers' sidecars.
+    pub identity: IdentityStore,
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// The newest topology of each cluster, and who has taken it.
+    pub topologies: Topologies,
+    /// How each cluster's brokers are reached.
+    pub admins: AdminDirectory,
+    recorder: Recorder,
+}
+
+/// Something that happened to an object, for `kubectl describe`.
+#[derive(Debug, Clone)]
+pub struct Happening<'a> {
+    /// One word in CamelCase.
+    pub reason: &'a str,
+    /// What was done, one word in CamelCase.
+    pub action: &'a str,
+    /// The sentence people read.
+    pub note: String,
+    /// Whether somebody should look at it.
+    pub warning: bool,
+}
+
+// === impl Context ===
+
+impl Context {
+    /// A context over these parts.
+    pub fn new(
+        client: Client,
+        config: Arc<Config>,
+        identity: IdentityStore,
+        metrics: Arc<Metrics>,
+        topologies: Topologies,
+        admins: AdminDirectory,
+    ) -> Self {
+        let reporter = Reporter {
+            controller: labels::MANAGER.to_owned(),
+            instance: None,
+        };
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            config,
+            identity,
+            metrics,
+            topologies,
+            admins,
+        }
+    }
+
+    /// Writes an Event about `object`. Events are news, not state: one that
+    /// cannot be written is logged, and nothing waits for it.
+    pub async fn event<K>(&self, object: &K, happening: Happening<'_>)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let event = Event {
+            type_: if happening.warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: happening.reason.to_owned(),
+            note: Some(happening.note),
+            action: happening.action.to_owned(),
+            secondary: None,
+        };
+        let about = object.object_ref(&());
+        if let Err(error) = self.recorder.publish(&event, &about).await {
+            tracing::debug!(%error, reason = event.reason, "event not written");
+        }
+    }
+}

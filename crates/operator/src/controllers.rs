@@ -1,0 +1,5 @@
+//! The controllers.
+
+pub mod apply;
+pub mod cluster;
+mod cluster_status;

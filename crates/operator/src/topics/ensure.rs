@@ -1,0 +1,161 @@
+//! One topic in Kafka: look, decide, do.
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::error::ResponseError;
+use uuid::Uuid;
+
+use super::plan::{ActualTopic, Observed, Plan, WantedTopic};
+use crate::kafka_admin::{Admin, AdminError, ConfigChange, ConfigResource, Refusal, Results};
+
+/// Why a topic is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicError {
+    /// Kafka could not be asked.
+    #[error("{}", .0.chain())]
+    Admin(#[from] AdminError),
+    /// Kafka says no to this topic.
+    #[error("{0} of topic {1:?} failed: {2}")]
+    Refused(&'static str, String, Refusal),
+    /// An answer leaves the topic out.
+    #[error("kafka did not say what became of topic {0:?}")]
+    NoAnswer(String),
+}
+
+/// What a topic is like after it was looked after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ensured {
+    /// How it is now.
+    pub observed: Observed,
+    /// What was done; empty if nothing had to be.
+    pub done: Vec<&'static str>,
+    /// What the spec wants and Kafka cannot do.
+    pub unsupported: Vec<String>,
+}
+
+/// Makes the topic, or makes it as the spec says.
+pub async fn ensure(admin: &Admin, wanted: &WantedTopic) -> Result<Ensured, TopicError> {
+    let actual = actual(admin, &wanted.name).await?;
+    match wanted.plan(actual.as_ref()) {
+        Plan::Create(new) => {
+            let mut results = admin
+                .create_topics(std::slice::from_ref(&new), false)
+                .await?;
+            let created = take(&mut results, "creation", &wanted.name)?;
+            Ok(Ensured {
+                observed: Observed {
+                    id: created.id,
+                    partitions: created.partitions,
+                    replicas: created.replicas.into(),
+                },
+                done: vec!["created"],
+                unsupported: Vec::new(),
+            })
+        }
+        Plan::Change {
+            partitions,
+            config,
+            unsupported,
+        } => {
+            let mut done = Vec::new();
+            if !config.is_empty() {
+                configure(admin, &wanted.name, config).await?;
+                done.push("configured");
+            }
+            let mut observed = actual
+                .map(|a| a.observed())
+                .unwrap_or_else(|| unreachable!("without the topic the plan is to create it"));
+            if let Some(count) = partitions {
+                let counts = BTreeMap::from([(wanted.name.clone(), count)]);
+                let mut results = admin.create_partitions(&counts).await?;
+                take(&mut results, "partitioning", &wanted.name)?;
+                observed.partitions = count;
+                done.push("partitions added");
+            }
+            Ok(Ensured {
+                observed,
+                done,
+                unsupported,
+            })
+        }
+    }
+}
+
+/// Deletes the topic with this id; false if there is none.
+pub async fn delete(admin: &Admin, name: &str, id: Uuid) -> Result<bool, TopicError> {
+    let mut results = admin.delete_topics(&[id]).await?;
+    match results.remove(&id) {
+        Some(Ok(())) => Ok(true),
+        Some(Err(refusal)) if refusal.error == ResponseError::UnknownTopicId => Ok(false),
+        Some(Err(refusal)) => Err(TopicError::Refused("deletion", name.to_owned(), refusal)),
+        None => Err(TopicError::NoAnswer(name.to_owned())),
+    }
+}
+
+/// The topic as it is, if it is.
+async fn actual(admin: &Admin, name: &str) -> Result<Option<ActualTopic>, TopicError> {
+    let missing = |refusal: &Refusal| refusal.error == ResponseError::UnknownTopicOrPartition;
+    let names = [name.to_owned()];
+    let mut topics = admin.describe_topics(Some(&names)).await?;
+    let topic = match topics.remove(name) {
+        Some(Err(refusal)) if missing(&refusal) => return Ok(None),
+        Some(Err(refusal)) => {
+            return Err(TopicError::Refused("description", name.to_owned(), refusal));
+        }
+        Some(Ok(topic)) => topic,
+        None => return Err(TopicError::NoAnswer(name.to_owned())),
+    };
+    let resource = ConfigResource::Topic(name.to_owned());
+    let mut configs = admin
+        .describe_configs(std::slice::from_ref(&resource), None)
+        .await?;
+    match configs.remove(&resource) {
+        Some(Ok(config)) => Ok(Some(ActualTopic { topic, config })),
+        // Deleted between the two questions.
+        Some(Err(refusal)) if missing(&refusal) => Ok(None),
+        Some(Err(refusal)) => Err(TopicError::Refused("description", name.to_owned(), refusal)),
+        None => Err(TopicError::NoAnswer(name.to_owned())),
+    }
+}
+
+async fn configure(
+    admin: &Admin,
+    name: &str,
+    config: BTreeMap<String, ConfigChange>,
+) -> Result<(), TopicError> {
+    let resource = ConfigResource::Topic(name.to_owned());
+    let changes = BTreeMap::from([(resource.clone(), config)]);
+    match admin.alter_configs(&changes).await?.remove(&resource) {
+        Some(Ok(())) => Ok(()),
+        Some(Err(refusal)) => Err(TopicError::Refused(
+            "configuration",
+            name.to_owned(),
+            refusal,
+        )),
+        None => Err(TopicError::NoAnswer(name.to_owned())),
+    }
+}
+
+fn take<T>(results: &mut Results<T>, what: &'static str, name: &str) -> Result<T, TopicError> {
+    match results.remove(name) {
+        Some(Ok(result)) => Ok(result),
+        Some(Err(refusal)) => Err(TopicError::Refused(what, name.to_owned(), refusal)),
+        None => Err(TopicError::NoAnswer(name.to_owned())),
+    }
+}
+
+// === impl TopicError ===
+
+impl TopicError {
+    /// Whether it can be another outcome a moment later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Admin(error) => error.may_pass(),
+            // Someone else was quicker, and the next look finds the topic.
+            Self::Refused(_, _, refusal) => {
+                refusal.may_pass() || refusal.error == ResponseError::TopicAlreadyExists
+            }
+            Self::NoAnswer(_) => true,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The client role: the sidecar beside an application.
+//!
+//! The application talks plain Kafka to loopback ports, one for the bootstrap
+//! and one for each broker; the sidecar makes each connection mutual TLS to
+//! that broker's sidecar and keeps the application on the loopback ports by
+//! rewriting the broker addresses in responses.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context as _, Result};
+use tokio::net::TcpStream;
+use tracing::{debug, info, warn};
+use tubeway_config::{ClusterRef, Node, Topology, ports};
+use tubeway_identity::IdentityStore;
+use tubeway_policy::SpiffeId;
+use tubeway_session::{Routes, Session};
+use tubeway_telemetry::Shutdown;
+
+use crate::accept::Listener;
+use crate::admin::Health;
+use crate::control::{Control, Topologies};
+use crate::dial;
+use crate::metrics::Metrics;
+use crate::node::names::TopicNames;
+use crate::observe::Counting;
+use crate::pump::{End, Tokens, pump};
+use crate::settings::{ClientSettings, Settings};
+
+/// Serves the application's connections.
+#[derive(Clone)]
+struct ClientSidecar {
+    settings: Arc<Settings>,
+    client: ClientSettings,
+    identity: IdentityStore,
+    own: SpiffeId,
+    topology: Topologies,
+    /// Takes turns among the brokers for bootstrap connections.
+    turn: Arc<AtomicUsize>,
+    names: TopicNames,
+    metrics: Metrics,
+    shutdown: Shutdown,
+}
+
+/// The client role logs in by its certificate alone.
+struct NoTokens;
+
+/// Runs until the shutdown.
+pub async fn run(
+    settings: Arc<Settings>,
+    client: ClientSettings,
+    identity: IdentityStore,
+    metrics: Metrics,
+    health: Health,
+    shutdown: Shutdown,
+) -> Result<()> {
+    let topology = Control::start(settings.clone(), identity.clone(), shutdown.clone());
+    let own = tokio::select! {
+        svid = identity.ready() => svid.id().clone(),
+        () = shutdown.wait() => return Ok(()),
+    };
+    info!(peer = %own, "identity received");
+    let sidecar = ClientSidecar {
+        settings,
+        client,
+        identity,
+        own,
+        topology,
+        turn: Arc::default(),
+        names: TopicNames::default(),
+        metrics,
+        shutdown,
+    };
+    sidecar.run(&health).await
+}
+
+// === impl ClientSidecar ===
+
+impl ClientSidecar {
+    async fn run(mut self, health: &Health) -> Result<()> {
+        let mut brokers: BTreeMap<u32, Shutdown> = BTreeMap::new();
+        let mut bootstrap = false;
+        loop {
+            let current = self.topology.borrow_and_update().clone();
+            if let Some(topology) = current {
+                self.listen(&topology, &mut brokers).await?;
+                if !bootstrap && topology.brokers().next().is_some() {
+                    self.listen_bootstrap().await?;
+                    bootstrap = true;
+                    health.set_started();
+                    health.set_ready(true);
+                }
+            } else {
+                debug!(cluster = %self.settings.cluster, "topology is not known yet");
+            }
+            tokio::select! {
+                changed = self.topology.changed() => changed.context("the configuration stream task ended")?,
+                () = self.shutdown.wait() => return Ok(()),
+            }
+        }
+    }
+
+    /// A listener for each broker. One that has gone keeps its port: a client
+    /// that still knows it is told by an error rather than by another broker.
+    async fn listen(&self, topology: &Topology, known: &mut BTreeMap<u32, Shutdown>) -> Result<()> {
+        for node in topology.brokers() {
+            if known.contains_key(&node.id) {
+                continue;
+            }
+            let Some(port) = self.client.broker_port(node.id) else {
+                warn!(
+                    node = node.id,
+                    from = self.client.brokers_from,
+                    "no loopback port is left for a broker of this id"
+                );
+                continue;
+            };
+            let address = self.settings.addresses.broker(port);
+            let listener = Listener::bind("broker", address, self.metrics.clone()).await?;
+            let (sidecar, id) = (self.clone(), node.id);
+            let serve = move |stream, from| sidecar.clone().serve(stream, from, Some(id));
+            tokio::spawn(listener.run(self.shutdown.clone(), serve));
+            known.insert(node.id, self.shutdown.clone());
+        }
+        Ok(())
+    }
+
+    async fn listen_bootstrap(&self) -> Result<()> {
+        let address = self.settings.addresses.broker(self.client.bootstrap_port);
+        let listener = Listener::bind("bootstrap", address, self.metrics.clone()).await?;
+        info!(%address, cluster = %self.settings.cluster, "ready for clients");
+        let sidecar = self.clone();
+        let serve = move |stream, from| sidecar.clone().serve(stream, from, None);
+        tokio::spawn(listener.run(self.shutdown.clone(), serve));
+        Ok(())
+    }
+
+    async fn serve(self, stream: TcpStream, from: SocketAddr, node_id: Option<u32>) {
+        let Some(topology) = self.topology.borrow().clone() else {
+            return;
+        };
+        let broker = match node_id {
+            Some(id) => self.dial(&topology, topology.node(id)).await,
+            None => self.dial_any(&topology).await,
+        };
+        let Some(broker) = broker else {
+            return;
+        };
+        let routes = Routes {
+            host: self.settings.addresses.loopback.to_string(),
+            brokers_from: self.client.brokers_from,
+        };
+        let session = Session::client(routes, self.settings.rack.clone());
+        let counting = Counting::new(self.metrics.clone(), self.own.as_str(), self.names.clone());
+        let end = pump(stream, broker, session, counting, &NoTokens, &self.shutdown).await;
+        match end {
+            End::Refused(reason) => info!(%reason, %from, "client connection refused"),
+            end => debug!(%end, %from, "client connection ended"),
+        }
+    }
+
+    async fn dial_any(&self, topology: &Topology) -> Option<Broker> {
+        let brokers: Vec<&Node> = topology.brokers().collect();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        for i in 0..brokers.len() {
+            let node = brokers[(first + i) % brokers.len()];
+            if let Some(broker) = self.dial(topology, Some(node)).await {
+                return Some(broker);
+            }
+        }
+        None
+    }
+
+    async fn dial(&self, topology: &Topology, node: Option<&Node>) -> Option<Broker> {
+        let node = node?;
+        let expected: SpiffeId = topology.identity.parse().ok()?;
+        match dial::mesh(&self.identity, &expected, node.address, ports::CLIENT).await {
+            Ok(broker) => Some(broker),
+            Err(error) => {
+                let cluster: &ClusterRef = &topology.cluster;
+                info!(%error, node = node.id, %cluster, "broker not reached");
+                None
+            }
+        }
+    }
+}
+
+type Broker = tokio_rustls::client::TlsStream<TcpStream>;
+
+// === impl NoTokens ===
+
+impl Tokens for NoTokens {
+    fn token(&self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,244 @@
+//! Moves bytes between a client and a broker as a session decides.
+//!
+//! Two loops in one task, one a direction. Each reads into a buffer of its
+//! own, lets the session look, and writes on before it reads again: that is
+//! the back-pressure, and a frame of any size passes through a buffer of
+//! bounded size. When either side ends, the other is ended too.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Notify;
+use tubeway_session::{Observe, Refusal, Session, Step};
+use tubeway_telemetry::Shutdown;
+
+/// An idle connection holds this much a direction.
+const SMALL: usize = 4 * 1024;
+/// A busy one holds at most this much, unless a frame must be seen whole.
+const LARGE: usize = 256 * 1024;
+/// How long answers on their way may take once a drain has begun.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Gives the token of a login, when the session asks for one.
+pub trait Tokens: Sync {
+    /// A fresh token for the connection's principal; none ends the connection.
+    fn token(&self) -> Option<String>;
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    /// The client closed, or reset, its side.
+    #[error("client closed")]
+    Client,
+    /// The broker closed, or reset, its side.
+    #[error("broker closed")]
+    Broker,
+    /// This sidecar is shutting down and all answers have been given.
+    #[error("drained")]
+    Drained,
+    /// The session refused to go on.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// What has been read and not yet written on.
+struct Input {
+    buffer: BytesMut,
+    size: usize,
+}
+
+struct Shared<'a, O> {
+    session: Mutex<(Session, O)>,
+    /// A response has been passed on: a waiting request may go.
+    answered: Notify,
+    begun: Instant,
+    tokens: &'a dyn Tokens,
+}
+
+/// Runs a connection to its end.
+pub async fn pump<C, B, O>(
+    client: C,
+    broker: B,
+    session: Session,
+    observe: O,
+    tokens: &dyn Tokens,
+    shutdown: &Shutdown,
+) -> End
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+    O: Observe + Send,
+{
+    let (client_read, mut client_write) = tokio::io::split(client);
+    let (broker_read, mut broker_write) = tokio::io::split(broker);
+    let shared = Shared {
+        session: Mutex::new((session, observe)),
+        answered: Notify::new(),
+        begun: Instant::now(),
+        tokens,
+    };
+    let end = tokio::select! {
+        end = requests(&shared, client_read, &mut broker_write) => end,
+        end = responses(&shared, broker_read, &mut client_write) => end,
+        () = drained(&shared, shutdown) => End::Drained,
+    };
+    // TLS tells the peer that this is the end and not a cut.
+    let _ = client_write.shutdown().await;
+    let _ = broker_write.shutdown().await;
+    end
+}
+
+async fn requests<R, W, O>(shared: &Shared<'_, O>, mut from: R, to: &mut W) -> End
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+    O: Observe,
+{
+    let mut input = Input::new();
+    loop {
+        let step =
+            shared.with(|session, observe, now| session.request(&mut input.buffer, now, observe));
+        let written = match step {
+            Err(refusal) => return refusal.into(),
+            Ok(Step::NeedMore) => {
+                if input.read(&mut from).await.is_err() {
+                    return End::Client;
+                }
+                continue;
+            }
+            Ok(Step::Wait) => {
+                shared.answered.notified().await;
+                continue;
+            }
+            Ok(Step::Login) => {
+                let Some(token) = shared.tokens.token() else {
+                    return Refusal::Login("no token could be signed".to_owned()).into();
+                };
+                let login = shared.with(|session, _, now| session.login(&token, now));
+                to.write_all(&login).await
+            }
+            Ok(step) => write(to, &mut input.buffer, step).await,
+        };
+        let flushed = match written {
+            Ok(()) if input.buffer.is_empty() => to.flush().await,
+            written => written,
+        };
+        if flushed.is_err() {
+            return End::Broker;
+        }
+    }
+}
+
+async fn responses<R, W, O>(shared: &Shared<'_, O>, mut from: R, to: &mut W) -> End
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+    O: Observe,
+{
+    let mut input = Input::new();
+    loop {
+        let step =
+            shared.with(|session, observe, now| session.response(&mut input.buffer, now, observe));
+        let written = match step {
+            Err(refusal) => return refusal.into(),
+            Ok(Step::NeedMore) => {
+                if input.read(&mut from).await.is_err() {
+                    return End::Broker;
+                }
+                continue;
+            }
+            Ok(step) => write(to, &mut input.buffer, step).await,
+        };
+        let flushed = match written {
+            Ok(()) if input.buffer.is_empty() => to.flush().await,
+            written => written,
+        };
+        if flushed.is_err() {
+            return End::Client;
+        }
+        shared.answered.notify_one();
+    }
+}
+
+/// Resolves when the shutdown has begun and no request waits for its answer,
+/// or when they have had long enough.
+async fn drained<O: Observe>(shared: &Shared<'_, O>, shutdown: &Shutdown) {
+    shutdown.wait().await;
+    shared.with(|session, _, _| session.drain());
+    let deadline = tokio::time::sleep(DRAIN);
+    tokio::pin!(deadline);
+    while !shared.with(|session, _, _| session.is_drained()) {
+        tokio::select! {
+            () = shared.answered.notified() => {}
+            () = &mut deadline => return,
+        }
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(
+    to: &mut W,
+    buffer: &mut BytesMut,
+    step: Step,
+) -> io::Result<()> {
+    match step {
+        Step::Forward(n) => {
+            to.write_all(&buffer[..n]).await?;
+            buffer.advance(n);
+        }
+        Step::Replace { consumed, with } => {
+            buffer.advance(consumed);
+            to.write_all(&with).await?;
+        }
+        Step::NeedMore | Step::Login | Step::Wait => {}
+    }
+    Ok(())
+}
+
+// === impl Input ===
+
+impl Input {
+    fn new() -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            size: SMALL,
+        }
+    }
+
+    /// Reads once. The next read is offered twice as much when this one took
+    /// all that was offered, and half when it took little: bulk transfers get
+    /// few and large reads, idle connections hold a small buffer.
+    async fn read<R: AsyncRead + Unpin>(&mut self, from: &mut R) -> io::Result<()> {
+        let buffer = &mut self.buffer;
+        if buffer.is_empty() && buffer.capacity() > 2 * self.size {
+            *buffer = BytesMut::new();
+        }
+        buffer.reserve(self.size);
+        let offered = buffer.capacity() - buffer.len();
+        let taken = from.read_buf(buffer).await?;
+        if taken == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if taken >= offered.min(self.size) {
+            self.size = (self.size * 2).min(LARGE);
+        } else if taken < self.size / 4 {
+            self.size = (self.size / 2).max(SMALL);
+        }
+        Ok(())
+    }
+}
+
+// === impl Shared ===
+
+impl<O> Shared<'_, O> {
+    /// The session, for as long as one decision takes. Both loops run in one
+    /// task, so nobody ever waits for this lock.
+    fn with<T>(&self, decide: impl FnOnce(&mut Session, &mut O, Duration) -> T) -> T {
+        let mut guard = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let (session, observe) = &mut *guard;
+        decide(session, observe, self.begun.elapsed())
+    }
+}

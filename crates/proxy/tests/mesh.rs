@@ -1,0 +1,259 @@
+//! A stock broker behind its sidecar, and stock clients behind theirs: the
+//! whole data path without an operator. Needs Java; Kafka is fetched.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use rustls_pki_types::UnixTime;
+use tokio::net::TcpListener;
+use tubeway_config::{Node, NodeRole, Topology};
+use tubeway_identity::IdentityStore;
+use tubeway_identity::ca::CertificateAuthority;
+use tubeway_identity::ca_server::{CaService, ReviewError, ServiceAccount, TokenReviewer};
+use tubeway_identity::channel::H2;
+use tubeway_identity::provider::{Local, Provider as _};
+use tubeway_identity::serve::{ServeLimits, serve_tls};
+use tubeway_identity::tls::{Expected, server_config_optional_client};
+
+const DOMAIN: &str = "cluster.local";
+const OPERATOR: &str = "spiffe://cluster.local/ns/tubeway-system/sa/tubeway-operator";
+
+/// Takes the token itself as `<namespace>/<service account>`.
+struct Trusting;
+
+#[async_trait]
+impl TokenReviewer for Trusting {
+    async fn review(&self, token: &str, _: &str) -> Result<ServiceAccount, ReviewError> {
+        let (namespace, name) = token
+            .split_once('/')
+            .ok_or_else(|| ReviewError::Invalid("no slash".to_owned()))?;
+        Ok(ServiceAccount {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+}
+
+/// Ends the processes it holds.
+struct Processes(Vec<(String, Child)>);
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for (_, child) in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+struct Mesh {
+    dir: tempfile::TempDir,
+    processes: Processes,
+    authority: String,
+    libs: PathBuf,
+    net: [u8; 2],
+}
+
+impl Mesh {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ca =
+            CertificateAuthority::generate(DOMAIN, Duration::from_secs(86_400), UnixTime::now())
+                .unwrap();
+        std::fs::write(dir.path().join("roots.pem"), ca.certificate_pem()).unwrap();
+        let bundle = Arc::new(ArcSwap::from_pointee(ca.bundle().clone()));
+        let ca = Arc::new(ArcSwap::from_pointee(ca));
+        let store = IdentityStore::new(DOMAIN);
+        let local = Local::new(
+            ca.clone(),
+            bundle,
+            OPERATOR.parse().unwrap(),
+            vec!["operator.svc".to_owned()],
+            Duration::from_secs(86_400),
+        );
+        store.install(local.fetch().await.unwrap()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        let service = CaService::new(
+            ca,
+            Arc::new(Trusting),
+            "tubeway-ca",
+            Duration::from_secs(86_400),
+        );
+        let config = server_config_optional_client(&store, Expected::InTrustDomain, &[H2]);
+        let limits = ServeLimits::default();
+        let routes = tonic::service::Routes::new(service);
+        tokio::spawn(serve_tls(
+            listener,
+            config,
+            routes,
+            limits,
+            std::future::pending(),
+        ));
+        let libs = std::env::var_os("TUBEWAY_KAFKA_LIBS")
+            .expect("TUBEWAY_KAFKA_LIBS")
+            .into();
+        let pid = std::process::id();
+        Self {
+            dir,
+            processes: Processes(Vec::new()),
+            authority,
+            libs,
+            net: [200 + (pid % 50) as u8, (pid / 50 % 250) as u8],
+        }
+    }
+
+    fn pod(&self, last: u8) -> (Ipv4Addr, Ipv4Addr) {
+        let [a, b] = self.net;
+        (
+            Ipv4Addr::new(127, a, b.wrapping_add(last), 1),
+            Ipv4Addr::new(127, a, b.wrapping_add(last), 2),
+        )
+    }
+
+    fn topology(&self) -> Topology {
+        Topology {
+            cluster: "kafka/demo".parse().unwrap(),
+            identity: "spiffe://cluster.local/ns/kafka/sa/demo-node".to_owned(),
+            nodes: vec![Node {
+                id: 0,
+                host: "demo-0.demo-nodes.kafka.svc".to_owned(),
+                address: self.pod(0).0.into(),
+                roles: [NodeRole::Broker, NodeRole::Controller].into(),
+                rack: None,
+            }],
+        }
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    fn sidecar(&mut self, role: &str, account: &str, pod: (Ipv4Addr, Ipv4Addr)) -> &mut Command {
+        unimplemented!("{role}{account}{pod:?}")
+    }
+
+    fn spawn(&mut self, name: &str, command: &mut Command) {
+        let log = std::fs::File::create(self.dir.path().join(format!("{name}.log"))).unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.processes.0.push((name.to_owned(), child));
+    }
+
+    fn start_sidecar(&mut self, name: &str, role: &str, account: &str, pod: (Ipv4Addr, Ipv4Addr)) {
+        let state = self.folder(&format!("{name}-state"));
+        std::fs::write(state.join("topology.json"), self.topology().to_json()).unwrap();
+        std::fs::write(state.join("token"), account).unwrap();
+        let run = self.folder("run");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tubeway-proxy"));
+        command
+            .arg(role)
+            .env("TUBEWAY_LOG", "debug,h2=info")
+            .env("POD_NAME", name)
+            .env("POD_NAMESPACE", "x")
+            .env("POD_IP", pod.0.to_string())
+            .env("TUBEWAY_LOOPBACK", pod.1.to_string())
+            .env("TUBEWAY_CLUSTER", "kafka/demo")
+            .env("TUBEWAY_TRUST_DOMAIN", DOMAIN)
+            .env("TUBEWAY_CONTROL_PLANE", &self.authority)
+            .env("TUBEWAY_CONTROL_PLANE_NAME", "operator.svc")
+            .env("TUBEWAY_CONTROL_PLANE_ID", OPERATOR)
+            .env("TUBEWAY_TOKEN_FILE", state.join("token"))
+            .env("TUBEWAY_ROOTS_FILE", self.dir.path().join("roots.pem"))
+            .env("TUBEWAY_STATE_DIR", &state)
+            .env("TUBEWAY_RUN_DIR", run)
+            .env("TUBEWAY_NODE_ID", "0");
+        self.spawn(name, &mut command);
+    }
+
+    fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap_or_default()
+    }
+}
+
+fn _unused(_: &Path) {}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stock_client_reaches_a_stock_broker_as_its_spiffe_id() {
+    let mut mesh = Mesh::start().await;
+    let node = mesh.pod(0);
+    mesh.start_sidecar("node", "node", "kafka/demo-node", node);
+    let config = mesh.folder("config");
+    std::fs::write(
+        config.join("server.properties"),
+        include_str!("server.properties"),
+    )
+    .unwrap();
+    std::fs::write(config.join("quorum.json"), r#"{"clusterId":"4L6g3nShT-eMCtK--X86sw","initialControllers":[{"id":0,"host":"demo-0.demo-nodes.kafka.svc","directoryId":"JEXY6aqzQY-32P5TStzaFg"}]}"#).unwrap();
+    let (run, data) = (mesh.folder("run"), mesh.folder("data"));
+    let launcher =
+        Path::new(env!("CARGO_BIN_EXE_tubeway-proxy")).with_file_name("tubeway-launcher");
+    let mut command = Command::new(launcher);
+    command
+        .arg("run")
+        .env("TUBEWAY_CONFIG_DIR", &config)
+        .env("TUBEWAY_RUN_DIR", &run)
+        .env("TUBEWAY_DATA_DIR", &data)
+        .env("POD_IP", node.0.to_string())
+        .env("TUBEWAY_LOOPBACK", node.1.to_string())
+        .env("KAFKA_LIBS", &mesh.libs)
+        .env("KAFKA_JVM_OPTS", "-Xmx256m -XX:+UseSerialGC")
+        .env("KAFKA_LOG_LEVELS", "kafka.authorizer.logger=DEBUG");
+    mesh.spawn("kafka", &mut command);
+    let client = mesh.pod(1);
+    mesh.start_sidecar("client", "client", "shop/checkout", client);
+    let begun = Instant::now();
+    let mut producer = loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if mesh.log("node").contains("serves=true") {
+            break Command::new("java");
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{}\n{}",
+            mesh.log("kafka"),
+            mesh.log("node")
+        );
+    };
+    producer
+        .args(["-Xmx64m", "-cp"])
+        .arg(mesh.libs.join("*"))
+        .args([
+            "org.apache.kafka.tools.VerifiableProducer",
+            "--bootstrap-server",
+            &format!("{}:9092", client.1),
+            "--topic",
+            "orders",
+            "--max-messages",
+            "100",
+            "--acks",
+            "-1",
+        ]);
+    let output = producer.output().unwrap();
+    println!(
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    println!("CLIENT {}\nNODE {}", mesh.log("client"), mesh.log("node"));
+    println!(
+        "KAFKA {}",
+        mesh.log("kafka")
+            .lines()
+            .filter(|l| l.contains("rincipal"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
+    panic!("look");
+}
