@@ -1,7 +1,9 @@
 # Each target is a thin line; the work is in cargo, scripts/ and the programs.
 CARGO ?= cargo
+# Programs that scripts/setup-test-tools has built come first.
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: build up test test-quick lint deny doc bench crds schemas
+.PHONY: build up test test-quick lint deny doc crds tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins
@@ -29,6 +31,5 @@ doc:
 crds:             ## deploy/crds from the types
 	$(CARGO) run -q -p tubeway-xtask -- crds
 
-.PHONY: tools
 tools:            ## what the tests need besides Rust, Java and Maven
 	./scripts/setup-test-tools

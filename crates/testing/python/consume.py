@@ -21,6 +21,8 @@ class Announce(ConsumerRebalanceListener):
 def main():
     settings = json.loads(sys.argv[1])
     topic = settings.pop("topic")
+    # A broker that is away at the start is waited for, as one that goes away is.
+    settings.setdefault("bootstrap_timeout_ms", 60_000)
     consumer = KafkaConsumer(auto_offset_reset="earliest", **settings)
     if settings.get("group_id"):
         consumer.subscribe([topic], listener=Announce())

@@ -13,6 +13,8 @@ from kafka import KafkaProducer
 def main():
     settings = json.loads(sys.argv[1])
     topic = settings.pop("topic")
+    # A broker that is away at the start is waited for, as one that goes away is.
+    settings.setdefault("bootstrap_timeout_ms", 60_000)
     producer = KafkaProducer(acks="all", enable_idempotence=True, **settings)
 
     def acked(value):

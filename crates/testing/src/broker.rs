@@ -131,33 +131,22 @@ impl TestBroker {
             .map_err(failed("write server.properties"))?;
         format_storage(tools, &config).await?;
 
-        let log = File::create(folder.path().join("broker.log"))
-            .map_err(failed("make the broker's log"))?;
-        let jvm = log4j(folder.path()).map_err(failed("write log4j2.properties"))?;
-        let child = tools
-            .dist
-            .command(
-                &tools.java,
-                &[
-                    "-Xmx256m",
-                    "-XX:+UseSerialGC",
-                    "-XX:TieredStopAtLevel=1",
-                    &jvm,
-                ],
-                "kafka.Kafka",
-            )
-            .arg(&config)
-            .stdout(log.try_clone().map_err(failed("share the broker's log"))?)
-            .stderr(log)
-            .spawn()
-            .map_err(failed("start java"))?;
         let mut broker = Self {
-            child,
+            child: spawn(tools, folder.path())?,
             ports,
             folder,
         };
         broker.wait_until_it_answers().await?;
         Ok(broker)
+    }
+
+    /// Kills it as `kill -9` does, starts it again on the same data and ports,
+    /// and waits until it answers. Connections break; the log is kept.
+    pub async fn bounce(&mut self, tools: &Tools) -> Result<(), BrokerError> {
+        self.child.kill().map_err(failed("kill the broker"))?;
+        self.child.wait().map_err(failed("wait for the broker"))?;
+        self.child = spawn(tools, self.folder.path())?;
+        self.wait_until_it_answers().await
     }
 
     async fn wait_until_it_answers(&mut self) -> Result<(), BrokerError> {
@@ -241,6 +230,29 @@ impl Ports {
             controller: port(&held[2])?,
         })
     }
+}
+
+/// Starts the broker whose files are in `folder`.
+fn spawn(tools: &Tools, folder: &Path) -> Result<Child, BrokerError> {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("broker.log"))
+        .map_err(failed("open the broker's log"))?;
+    let jvm = log4j(folder).map_err(failed("write log4j2.properties"))?;
+    let options = [
+        "-Xmx256m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        &jvm,
+    ];
+    let mut command = tools.dist.command(&tools.java, &options, "kafka.Kafka");
+    command
+        .arg(folder.join("server.properties"))
+        .stdout(log.try_clone().map_err(failed("share the broker's log"))?)
+        .stderr(log)
+        .spawn()
+        .map_err(failed("start java"))
 }
 
 async fn format_storage(tools: &Tools, config: &Path) -> Result<(), BrokerError> {

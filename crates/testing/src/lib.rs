@@ -5,6 +5,7 @@
 //! [`checker::History`] says whether every record came through.
 
 pub mod broker;
+pub mod capture;
 pub mod checker;
 pub mod clients;
 pub mod kafka_dist;

@@ -1,11 +1,13 @@
 //! Every real client against a real broker.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tubeway_testing::broker::{BrokerOptions, TestBroker};
 use tubeway_testing::checker::History;
 use tubeway_testing::clients::{Client, ClientError, Target, Until};
-use tubeway_testing::records::{Outcome, Workload};
+use tubeway_testing::records::{Outcome, Sent, Workload};
 use tubeway_testing::tools::Tools;
 
 async fn create_topic(tools: &Tools, broker: &TestBroker, topic: &str) {
@@ -104,15 +106,7 @@ async fn a_client_without_rights_is_refused_and_writes_nothing() {
         let refused = refused.expect("the producer ends");
         let said = refused.errors.join("\n").to_lowercase();
         assert!(said.contains("authoriz"), "{client:?}: {said}");
-        let acked = |sent: &&_| {
-            matches!(
-                sent,
-                tubeway_testing::records::Sent {
-                    outcome: Outcome::Acked(_),
-                    ..
-                }
-            )
-        };
+        let acked = |sent: &&Sent| matches!(sent.outcome, Outcome::Acked(_));
         assert_eq!(refused.sent.iter().filter(acked).count(), 0, "{client:?}");
         // Refused or not known: none of them may be in the topic.
         history
@@ -127,17 +121,75 @@ async fn a_client_without_rights_is_refused_and_writes_nothing() {
     history.sessions = consumed.expect("the consumer reads to the end");
     history.check().assert_clean(40);
     assert!(broker.log().contains("Principal = User:intruder is Denied"));
+}
 
-    let mut reader = as_user("checkout");
-    reader.timeout = Duration::from_secs(20);
+#[tokio::test]
+async fn a_reader_without_rights_is_told_so() {
+    let tools = Tools::ensure().expect("tools");
+    let options = BrokerOptions::default().with_acls().with_user("intruder");
+    let broker = TestBroker::start(&tools, &options).await.expect("a broker");
+    create_topic(&tools, &broker, "orders").await;
+    let target = Target::new(broker.sasl_bootstrap(), "orders").as_user("intruder", "intruder");
     let error = Client::JavaVerifiable
-        .consume(&tools, &reader, Until::Records(1))
+        .consume(&tools, &target, Until::Records(1))
         .await;
     let error = error.expect_err("it may not read");
     assert!(
         matches!(&error, ClientError::Ended { said, .. } if said.contains("AuthorizationException")),
         "{error}"
     );
+}
+
+/// Reads more and more of the topic until so many producers have written to it.
+async fn wait_for_producers(tools: &Tools, target: &Target, producers: usize) {
+    for count in (100..).step_by(500) {
+        let read = Client::Kcat
+            .consume(tools, target, Until::Records(count))
+            .await;
+        let read = read.expect("records");
+        let ids = read.iter().flatten().filter_map(|read| read.id);
+        let seen: HashSet<u32> = ids.map(|id| id.producer).collect();
+        if seen.len() == producers {
+            return;
+        }
+    }
+}
+
+/// Kafka's own system tests call this a hard bounce.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_client_outlives_a_killed_broker_and_loses_nothing() {
+    let tools = Tools::ensure().expect("tools");
+    let mut broker = TestBroker::start(&tools, &BrokerOptions::default())
+        .await
+        .expect("a broker");
+    create_topic(&tools, &broker, "orders").await;
+    let target = Target::new(broker.bootstrap(), "orders");
+
+    let mut producers = JoinSet::new();
+    for (producer, client) in (1..).zip(Client::ALL) {
+        let (tools, target) = (tools.clone(), target.clone());
+        producers.spawn(async move {
+            let workload = Workload::new(producer, 6_000).at_rate(500);
+            (client, client.produce(&tools, &target, &workload).await)
+        });
+    }
+    wait_for_producers(&tools, &target, Client::ALL.len()).await;
+    broker.bounce(&tools).await.expect("the broker is back");
+
+    let mut history = History::default();
+    while let Some(done) = producers.join_next().await {
+        let (client, produced) = done.expect("no panic");
+        let produced = produced.expect("the producer ends");
+        assert!(
+            produced.errors.is_empty(),
+            "{client:?}: {:?}",
+            produced.errors
+        );
+        history.sent.extend(produced.sent);
+    }
+    let consumed = Client::Kcat.consume(&tools, &target, Until::End).await;
+    history.sessions = consumed.expect("the consumer reads to the end");
+    history.check().assert_clean(24_000);
 }
 
 #[tokio::test]

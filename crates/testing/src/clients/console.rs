@@ -18,7 +18,7 @@ pub(super) fn producer(tools: &Tools, target: &Target) -> Result<Run, ClientErro
         .arg("--command-config")
         .arg(&config);
     Ok(Run {
-        process: Process::start(command, Some(config))?,
+        process: Process::start(command, Some(config), is_error)?,
         // It prints a prompt to no one; what went wrong is logged.
         read_line: |_| Event::Said,
     })
@@ -37,9 +37,15 @@ pub(super) fn consumer(tools: &Tools, target: &Target) -> Result<Run, ClientErro
         .arg("--command-config")
         .arg(&config);
     Ok(Run {
-        process: Process::start(command, Some(config))?,
+        process: Process::start(command, Some(config), is_error)?,
         read_line,
     })
+}
+
+/// Whether a line of the log means that a record was not delivered. What is
+/// tried again is logged as a warning.
+fn is_error(line: &str) -> bool {
+    line.contains(" ERROR ")
 }
 
 /// Reads `Partition:0<TAB>Offset:12<TAB>value`.

@@ -13,7 +13,7 @@ pub(super) fn producer(tools: &Tools, target: &Target) -> Result<Run, ClientErro
         .args(["-X", "acks=all", "-X", "enable.idempotence=true"])
         .args(["-P", "-t", &target.topic, "-K", "\t"]);
     Ok(Run {
-        process: Process::start(command, None)?,
+        process: Process::start(command, None, is_error)?,
         read_line: |_| Event::Said,
     })
 }
@@ -30,14 +30,15 @@ pub(super) fn consumer(tools: &Tools, target: &Target) -> Result<Run, ClientErro
         None => command.args(["-C", "-t", &target.topic, "-o", "beginning"]),
     };
     Ok(Run {
-        process: Process::start(command, None)?,
+        process: Process::start(command, None, is_error)?,
         read_line,
     })
 }
 
 fn kcat(tools: &Tools, target: &Target) -> Result<Command, ClientError> {
     let mut command = Command::new(tools.kcat()?);
-    command.args(["-b", &target.bootstrap]);
+    // -E: a broker that is away for a while is no reason to end.
+    command.args(["-E", "-b", &target.bootstrap]);
     let mut set = |name: &str, value: &str| {
         command.args(["-X", &format!("{name}={value}")]);
     };
@@ -51,6 +52,14 @@ fn kcat(tools: &Tools, target: &Target) -> Result<Command, ClientError> {
         set("sasl.password", password);
     }
     Ok(command)
+}
+
+/// Whether a line means that a record was not delivered. "% ERROR" alone does
+/// not: librdkafka says so of every connection that is lost, and tries again.
+fn is_error(line: &str) -> bool {
+    ["Delivery failed", "FATAL", "Fatal error"]
+        .iter()
+        .any(|sign| line.contains(sign))
 }
 
 /// Reads `partition offset value`.

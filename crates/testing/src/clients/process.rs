@@ -20,15 +20,25 @@ const KEPT_LINES: usize = 40;
 /// How often a producer with a rate is fed.
 const FEED_EVERY: Duration = Duration::from_millis(10);
 
+/// Errors that are kept; the first ones tell the most.
+const KEPT_ERRORS: usize = 20;
+
 /// A client's process; killed when it is dropped.
 pub(super) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Lines<BufReader<ChildStdout>>,
-    said: Arc<Mutex<VecDeque<String>>>,
+    said: Arc<Mutex<Said>>,
     stderr: JoinHandle<()>,
     /// Its configuration, which it may read late.
     _config: Option<TempPath>,
+}
+
+/// What a client wrote that is no record.
+struct Said {
+    last: VecDeque<String>,
+    errors: Vec<String>,
+    is_error: fn(&str) -> bool,
 }
 
 // === impl Process ===
@@ -37,6 +47,7 @@ impl Process {
     pub(super) fn start(
         mut command: Command,
         config: Option<TempPath>,
+        is_error: fn(&str) -> bool,
     ) -> Result<Self, ClientError> {
         let mut child = command
             .stdin(Stdio::piped())
@@ -48,7 +59,11 @@ impl Process {
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             unreachable!("both are piped");
         };
-        let said = Arc::new(Mutex::new(VecDeque::new()));
+        let said = Arc::new(Mutex::new(Said {
+            last: VecDeque::new(),
+            errors: Vec::new(),
+            is_error,
+        }));
         let kept = Arc::clone(&said);
         let stderr = tokio::spawn(async move {
             let mut lines = BufReader::new(stderr).lines();
@@ -98,19 +113,26 @@ impl Process {
     /// What it said last, errors and other lines for people.
     pub(super) fn said(&self) -> String {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.iter()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join("\n")
+        let last: Vec<_> = said.last.iter().map(String::as_str).collect();
+        last.join("\n")
+    }
+
+    /// Lines that mean that a record was not delivered, however long ago.
+    pub(super) fn errors(&self) -> Vec<String> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.errors.clone()
     }
 }
 
-fn keep(said: &Mutex<VecDeque<String>>, line: String) {
+fn keep(said: &Mutex<Said>, line: String) {
     let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-    if said.len() == KEPT_LINES {
-        said.pop_front();
+    if (said.is_error)(&line) && said.errors.len() < KEPT_ERRORS {
+        said.errors.push(line.clone());
     }
-    said.push_back(line);
+    if said.last.len() == KEPT_LINES {
+        said.last.pop_front();
+    }
+    said.last.push_back(line);
 }
 
 async fn feed(mut stdin: BufWriter<ChildStdin>, workload: Workload) -> io::Result<()> {

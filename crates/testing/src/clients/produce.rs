@@ -39,13 +39,11 @@ pub(super) async fn produce(
         Err(_) => return Err(client.timed_out(timeout, told.results.len(), &process)),
     };
 
-    let said = process.said();
-    if !client.tells() {
-        let lines = said.lines().filter(|line| is_error(line));
-        lines.for_each(|line| told.error(line));
+    for error in process.errors() {
+        told.error(&error);
     }
     if !status.success() && told.errors.is_empty() {
-        told.error(&format!("ended with {status}: {said}"));
+        told.error(&format!("ended with {status}: {}", process.said()));
     }
     let sent = (0..workload.count)
         .map(|seq| told.sent(client, workload, seq))
@@ -109,14 +107,6 @@ fn is_refusal(error: &str) -> bool {
     ["AuthorizationException", "AuthorizationFailedError"]
         .iter()
         .any(|sign| error.contains(sign))
-}
-
-/// Whether a line of a client that tells nothing record by record means that
-/// something was not delivered.
-fn is_error(line: &str) -> bool {
-    ["ERROR", "Delivery failed", "FATAL", "Exception"]
-        .iter()
-        .any(|sign| line.contains(sign))
 }
 
 #[cfg(test)]

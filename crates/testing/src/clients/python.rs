@@ -34,7 +34,11 @@ enum Line {
 
 pub(super) fn producer(tools: &Tools, target: &Target) -> Result<Run, ClientError> {
     Ok(Run {
-        process: Process::start(script(tools, PRODUCE, &settings(target, false))?, None)?,
+        process: Process::start(
+            script(tools, PRODUCE, &settings(target, false))?,
+            None,
+            |_| false,
+        )?,
         read_line: |line| match serde_json::from_str(line) {
             Ok(Line::Record {
                 value,
@@ -59,7 +63,11 @@ pub(super) fn producer(tools: &Tools, target: &Target) -> Result<Run, ClientErro
 
 pub(super) fn consumer(tools: &Tools, target: &Target) -> Result<Run, ClientError> {
     Ok(Run {
-        process: Process::start(script(tools, CONSUME, &settings(target, true))?, None)?,
+        process: Process::start(
+            script(tools, CONSUME, &settings(target, true))?,
+            None,
+            |_| false,
+        )?,
         read_line: |line| match serde_json::from_str(line) {
             Ok(Line::Record {
                 value,

@@ -57,7 +57,7 @@ pub(super) fn producer(
         command.args(["--throughput", &rate.to_string()]);
     }
     Ok(Run {
-        process: Process::start(command, Some(config))?,
+        process: Process::start(command, Some(config), |_| false)?,
         read_line,
     })
 }
@@ -77,7 +77,7 @@ pub(super) fn consumer(tools: &Tools, target: &Target) -> Result<Run, ClientErro
         ])
         .arg(&config);
     Ok(Run {
-        process: Process::start(command, Some(config))?,
+        process: Process::start(command, Some(config), |_| false)?,
         read_line,
     })
 }
