@@ -121,18 +121,12 @@ mod tests {
             };
             Flows::from([(("p".to_owned(), "t".to_owned()), flow)])
         };
-        let second = Duration::from_secs(2);
-        assert_eq!(
-            rates(&flows(100), &flows(300), second)[0].produced_records,
-            100.0
-        );
-        assert_eq!(
-            rates(&flows(300), &flows(10), second)[0].produced_records,
-            0.0
-        );
-        assert_eq!(
-            rates(&Flows::new(), &flows(10), second)[0].produced_records,
-            5.0
-        );
+        let rate = |before: &Flows, after: &Flows| {
+            let rates = rates(before, after, Duration::from_secs(2));
+            format!("{:.1}", rates[0].produced_records)
+        };
+        assert_eq!(rate(&flows(100), &flows(300)), "100.0");
+        assert_eq!(rate(&flows(300), &flows(10)), "0.0");
+        assert_eq!(rate(&Flows::new(), &flows(10)), "5.0");
     }
 }

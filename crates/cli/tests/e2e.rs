@@ -14,6 +14,7 @@ use support::mesh::{Connection, apply, check, round_trip, topic};
 use support::{Installation, eventually, net};
 use tubeway_identity::ca::{AuthorityPem, CertificateAuthority};
 use tubeway_launcher::dist::KafkaDist;
+use tubeway_testing::capture::Capture;
 use tubeway_testing::checker::History;
 use tubeway_testing::clients::{Client, Until};
 use tubeway_testing::records::Workload;
@@ -28,37 +29,50 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     if arguments.list {
-        libtest_mimic::run(&arguments, trials(&None)).exit();
+        libtest_mimic::run(&arguments, trials(None)).exit();
     }
-    let mut installation = Installation::new(&["--kafka-log", "kafka.authorizer.logger=DEBUG"]).expect("a folder");
+    let mut installation =
+        Installation::new(&["--kafka-log", "kafka.authorizer.logger=DEBUG"]).expect("a folder");
     let took = installation.up().unwrap_or_else(|e| panic!("{e:#}"));
     println!("tubeway up took {:.1} s", took.as_secs_f64());
     let shared: Shared = Arc::new(Mutex::new(installation));
-    let conclusion = libtest_mimic::run(&arguments, trials(&Some(shared.clone())));
+    let conclusion = libtest_mimic::run(&arguments, trials(Some(&shared)));
     drop(shared);
     conclusion.exit();
 }
 
-fn trials(shared: &Option<Shared>) -> Vec<Trial> {
+fn trials(shared: Option<&Shared>) -> Vec<Trial> {
     let trial = |name: &str, run: fn(&mut Installation) -> Result<()>| {
-        let shared = shared.clone();
+        let shared = shared.cloned();
         Trial::test(name, move || {
             let shared = shared.ok_or("not started")?;
-            let mut installation = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut installation = shared
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             run(&mut installation).map_err(|e| Failed::from(format!("{e:#}")))
         })
     };
     vec![
         trial("the_brokers_are_stock", the_brokers_are_stock),
-        trial("the_authorizer_knows_clients_by_their_spiffe_ids", authorizer_log),
+        trial(
+            "the_authorizer_knows_clients_by_their_spiffe_ids",
+            authorizer_log,
+        ),
         trial("the_intruder_is_refused_and_can_i_says_so", intruder),
         trial("every_client_s_records_arrive_once_and_in_order", clients),
         trial("nothing_readable_crosses_between_pods", capture),
         trial("strangers_are_refused_on_every_port", strangers),
-        trial("a_broker_s_own_listeners_give_nothing_without_the_sidecar", own_listeners),
+        trial(
+            "a_broker_s_own_listeners_give_nothing_without_the_sidecar",
+            own_listeners,
+        ),
         trial("ordinary_kubectl_works", kubectl),
-        trial("a_killed_broker_loses_nothing", |on| killed(on, "kill-broker", "demo-combined-1", "kafka")),
-        trial("a_killed_sidecar_loses_nothing", |on| killed(on, "kill-sidecar", "demo-combined-2", "sidecar")),
+        trial("a_killed_broker_loses_nothing", |on| {
+            killed(on, "kill-broker", "demo-combined-1", "kafka")
+        }),
+        trial("a_killed_sidecar_loses_nothing", |on| {
+            killed(on, "kill-sidecar", "demo-combined-2", "sidecar")
+        }),
         trial("a_killed_operator_loses_nothing", killed_operator),
         trial("a_deleted_pod_comes_back", deleted_pod),
         trial("records_are_there_after_down_and_up", down_and_up),
@@ -66,22 +80,38 @@ fn trials(shared: &Option<Shared>) -> Vec<Trial> {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     runtime.expect("a runtime").block_on(future)
 }
 
 fn the_brokers_are_stock(on: &mut Installation) -> Result<()> {
-    let cache = tubeway_testing::kafka_dist::default_cache_dir();
-    let _ = cache;
     for pod in BROKERS {
         let pid = on.container_pid("kafka", pod, "kafka")?;
         let command = std::fs::read(format!("/proc/{pid}/cmdline"))?;
-        let words: Vec<String> = command.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
-        let at = words.iter().position(|w| w == "-cp").context("no class path")?;
-        let libs = words[at + 1].strip_suffix("/*").context("a class path of more than one folder")?;
-        ensure!(!words.iter().any(|w| w.starts_with("-javaagent") || w.starts_with("-Xbootclasspath")), "{words:?}");
+        let words: Vec<String> = command
+            .split(|b| *b == 0)
+            .map(|w| String::from_utf8_lossy(w).into_owned())
+            .collect();
+        let at = words
+            .iter()
+            .position(|w| w == "-cp")
+            .context("no class path")?;
+        let libs = words[at + 1]
+            .strip_suffix("/*")
+            .context("a class path of more than one folder")?;
+        ensure!(
+            !words
+                .iter()
+                .any(|w| w.starts_with("-javaagent") || w.starts_with("-Xbootclasspath")),
+            "{words:?}"
+        );
         ensure!(words.iter().any(|w| w == "kafka.Kafka"), "{words:?}");
-        let dist = KafkaDist { libs: libs.into(), version: "4.3.1".to_owned() };
+        let dist = KafkaDist {
+            libs: libs.into(),
+            version: "4.3.1".to_owned(),
+        };
         dist.verify()?;
     }
     Ok(())
@@ -94,8 +124,12 @@ fn authorizer_log(on: &mut Installation) -> Result<()> {
             log += &on.kubectl(&["logs", "-n", "kafka", pod, "-c", "kafka"])?;
         }
         let says = |principal: &str, what: &str| {
-            let principal = format!("Principal = User:spiffe://cluster.local/ns/shop/sa/{principal} is {what}");
-            ensure!(log.contains(&principal), "the log does not say {principal:?}");
+            let principal =
+                format!("Principal = User:spiffe://cluster.local/ns/shop/sa/{principal} is {what}");
+            ensure!(
+                log.contains(&principal),
+                "the log does not say {principal:?}"
+            );
             Ok(())
         };
         says("checkout", "Allowed operation = WRITE")?;
@@ -108,7 +142,9 @@ fn authorizer_log(on: &mut Installation) -> Result<()> {
 
 fn intruder(on: &mut Installation) -> Result<()> {
     eventually(Duration::from_secs(30), "the intruder's refusal", || {
-        let log = on.kubectl(&["logs", "-n", "shop", "intruder", "-c", "app", "--tail", "20"])?;
+        let log = on.kubectl(&[
+            "logs", "-n", "shop", "intruder", "-c", "app", "--tail", "20",
+        ])?;
         ensure!(log.contains("TopicAuthorizationException"), "{log}");
         ensure!(!log.contains("producer_send_success"), "{log}");
         Ok(())
@@ -124,10 +160,22 @@ fn intruder(on: &mut Installation) -> Result<()> {
         let user = format!("system:serviceaccount:shop:{account}");
         let output = on
             .kubectl_command()
-            .args(["auth", "can-i", verb, "kafkatopics.kafka.tubeway.dev/orders", "-n", "shop", "--as", &user])
+            .args([
+                "auth",
+                "can-i",
+                verb,
+                "kafkatopics.kafka.tubeway.dev/orders",
+                "-n",
+                "shop",
+                "--as",
+                &user,
+            ])
             .output()?;
         let said = String::from_utf8_lossy(&output.stdout);
-        ensure!(said.trim() == if expected { "yes" } else { "no" }, "{account} {verb}: {said}");
+        ensure!(
+            said.trim() == if expected { "yes" } else { "no" },
+            "{account} {verb}: {said}"
+        );
     }
     Ok(())
 }
@@ -151,7 +199,10 @@ fn clients(on: &mut Installation) -> Result<()> {
             round_trip(client, &tools, &producer, &consumer, topic, workload)
                 .await
                 .with_context(|| format!("{client:?}"))?;
-            println!("{client:?}: {count} records in {:.1} s", begun.elapsed().as_secs_f64());
+            println!(
+                "{client:?}: {count} records in {:.1} s",
+                begun.elapsed().as_secs_f64()
+            );
         }
         Ok(())
     })
@@ -160,53 +211,55 @@ fn clients(on: &mut Installation) -> Result<()> {
 fn capture(on: &mut Installation) -> Result<()> {
     const MARKER: &str = "tubeway-marker-in-plain-sight";
     let tools = Tools::ensure()?;
-    let hosts: Vec<String> = BROKERS
-        .iter()
-        .map(|pod| Ok(format!("host {}", on.pod_ip("kafka", pod)?)))
-        .collect::<Result<_>>()?;
-    let filter = format!("tcp and ({}) and (port 9092 or port 9093 or port 9094)", hosts.join(" or "));
-    let file = on.scratch().join("mesh.pcap");
-    let mut tcpdump = std::process::Command::new(tools.tcpdump()?)
-        .args(["-i", "lo", "-s", "0", "-U", "-w"])
-        .arg(&file)
-        .arg(&filter)
-        .stderr(std::process::Stdio::null())
-        .spawn()?;
-    eventually(Duration::from_secs(10), "tcpdump", || {
-        ensure!(file.exists(), "no file yet");
-        Ok(())
-    })?;
+    let mut listeners = Vec::new();
+    for pod in BROKERS {
+        let ip = IpAddr::from(on.pod_ip("kafka", pod)?);
+        listeners.extend(MESH_PORTS.map(|port| SocketAddr::new(ip, port)));
+    }
     topic(on, "marked")?;
-    let connection = Connection::start(on, "checkout")?;
-    let script = format!(
-        "for i in $(seq 200); do echo {MARKER}; done | kcat -b {} -P -t marked -X acks=all",
-        connection.bootstrap()
-    );
-    support::run(std::process::Command::new("sh").args(["-c", &script]))?;
-    drop(connection);
-    support::run(std::process::Command::new("kill").arg(tcpdump.id().to_string()))?;
-    tcpdump.wait()?;
-    let bytes = std::fs::read(&file)?;
-    let find = |needle: &[u8]| bytes.windows(needle.len()).any(|w| w == needle);
-    ensure!(bytes.len() > 20_000, "only {} bytes were captured", bytes.len());
-    ensure!(!find(MARKER.as_bytes()), "the records can be read on the wire");
-    ensure!(!find(b"spiffe://"), "certificates can be read on the wire: that is not TLS 1.3");
-    ensure!(!find(b"marked"), "the topic's name can be read on the wire");
-    // supported_versions of a ServerHello: TLS 1.3 and nothing else.
-    ensure!(find(&[0x00, 0x2b, 0x00, 0x02, 0x03, 0x04]), "no TLS 1.3 handshake was seen");
-    Ok(())
+    block_on(async {
+        let capture = Capture::start(&tools, &listeners).await?;
+        let connection = Connection::start(on, "checkout")?;
+        let script = format!(
+            "for i in $(seq 200); do echo {MARKER}; done | kcat -b {} -P -t marked -X acks=all",
+            connection.bootstrap()
+        );
+        support::run(std::process::Command::new("sh").args(["-c", &script]))?;
+        drop(connection);
+        let evidence = capture.stop(&[MARKER, "spiffe://", "marked"]).await?;
+        // A connection to the bootstrap, and one to each partition's leader.
+        evidence.assert_encrypted(2);
+        Ok(())
+    })
 }
 
 fn strangers(on: &mut Installation) -> Result<()> {
     let secret = on.get("tubeway-system", "secret/tubeway-ca")?;
     let pem = |key: &str| -> Result<String> {
         use base64::Engine as _;
-        let text = secret["data"][key].as_str().with_context(|| format!("no {key}: {}", secret["data"]))?;
-        Ok(String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text)?)?)
+        let text = secret["data"][key]
+            .as_str()
+            .with_context(|| format!("no {key}: {}", secret["data"]))?;
+        Ok(String::from_utf8(
+            base64::engine::general_purpose::STANDARD.decode(text)?,
+        )?)
     };
-    let keys: Vec<String> = secret["data"].as_object().context("no data")?.keys().cloned().collect();
-    let named = |part: &str| keys.iter().find(|k| k.contains(part)).cloned().context("no such key");
-    let own = AuthorityPem { certificate: pem(&named("crt").or_else(|_| named("cert"))?)?, key: pem(&named("key")?)? };
+    let keys: Vec<String> = secret["data"]
+        .as_object()
+        .context("no data")?
+        .keys()
+        .cloned()
+        .collect();
+    let named = |part: &str| {
+        keys.iter()
+            .find(|k| k.contains(part))
+            .cloned()
+            .context("no such key")
+    };
+    let own = AuthorityPem {
+        certificate: pem(&named("crt").or_else(|_| named("cert"))?)?,
+        key: pem(&named("key")?)?,
+    };
     let ca = CertificateAuthority::from_pem(&own)?;
     let now = UnixTime::now();
     let day = Duration::from_secs(86_400);
@@ -218,9 +271,23 @@ fn strangers(on: &mut Installation) -> Result<()> {
     let client = "spiffe://cluster.local/ns/shop/sa/checkout";
     let shown = [
         ("no certificate", None),
-        ("a certificate of another authority", Some(net::certificate(&other_ca, node, hour, now)?)),
-        ("a certificate of another trust domain", Some(net::certificate(&other_domain, "spiffe://other.domain/ns/kafka/sa/demo-node", hour, now)?)),
-        ("an expired certificate", Some(net::certificate(&ca, node, Duration::from_secs(60), past)?)),
+        (
+            "a certificate of another authority",
+            Some(net::certificate(&other_ca, node, hour, now)?),
+        ),
+        (
+            "a certificate of another trust domain",
+            Some(net::certificate(
+                &other_domain,
+                "spiffe://other.domain/ns/kafka/sa/demo-node",
+                hour,
+                now,
+            )?),
+        ),
+        (
+            "an expired certificate",
+            Some(net::certificate(&ca, node, Duration::from_secs(60), past)?),
+        ),
     ];
     let good_client = net::certificate(&ca, client, hour, now)?;
     let good_node = net::certificate(&ca, node, hour, now)?;
@@ -228,18 +295,27 @@ fn strangers(on: &mut Installation) -> Result<()> {
         let ip = IpAddr::from(on.pod_ip("kafka", pod)?);
         for port in MESH_PORTS {
             let address = SocketAddr::new(ip, port);
-            net::must_be_refused(&net::plaintext(address)?, &format!("plain text to {address}"))?;
+            net::must_be_refused(
+                &net::plaintext(address)?,
+                &format!("plain text to {address}"),
+            )?;
             for (what, shown) in &shown {
                 let answer = net::over_tls(address, shown.as_ref())?;
                 net::must_be_refused(&answer, &format!("{what} at {address}"))?;
             }
             let answer = net::over_tls(address, Some(&good_client))?;
             if port == 9092 {
-                ensure!(net::must_be_refused(&answer, "").is_err(), "a good client was refused at {address}");
+                ensure!(
+                    net::must_be_refused(&answer, "").is_err(),
+                    "a good client was refused at {address}"
+                );
             } else {
                 net::must_be_refused(&answer, &format!("a client at {address}"))?;
                 let answer = net::over_tls(address, Some(&good_node))?;
-                ensure!(net::must_be_refused(&answer, "").is_err(), "a node was refused at {address}");
+                ensure!(
+                    net::must_be_refused(&answer, "").is_err(),
+                    "a node was refused at {address}"
+                );
             }
         }
     }
@@ -260,7 +336,10 @@ fn own_listeners(on: &mut Installation) -> Result<()> {
         for port in [9093, 9094] {
             let address = SocketAddr::from(([a, b, c, 10], port));
             let answer = net::exchange(address, &METADATA)?;
-            net::must_be_refused(&answer, &format!("a request without the secret at {address}"))?;
+            net::must_be_refused(
+                &answer,
+                &format!("a request without the secret at {address}"),
+            )?;
         }
     }
     Ok(())
@@ -268,31 +347,51 @@ fn own_listeners(on: &mut Installation) -> Result<()> {
 
 fn kubectl(on: &mut Installation) -> Result<()> {
     let table = on.kubectl(&["get", "kafkaclusters,kafkanodepools,kafkatopics,pods", "-A"])?;
-    for part in ["demo", "4.3.1", "3/3", "combined", "orders", "Running", "2/2"] {
+    for part in [
+        "demo", "4.3.1", "3/3", "combined", "orders", "Running", "2/2",
+    ] {
         ensure!(table.contains(part), "{part} is not in:\n{table}");
     }
     topic(on, "edited")?;
     let partitions = |expected: i64| {
         eventually(Duration::from_secs(30), "partitions", || {
             let topic = on.get("shop", "kafkatopic/edited")?;
-            ensure!(topic["status"]["partitions"] == expected, "{}", topic["status"]);
+            ensure!(
+                topic["status"]["partitions"] == expected,
+                "{}",
+                topic["status"]
+            );
             Ok(())
         })
     };
     partitions(3)?;
     let mut edit = on.kubectl_command();
-    edit.args(["edit", "-n", "shop", "kafkatopic/edited"]).env("EDITOR", "sed -i s/partitions:.3/partitions:\\ 5/");
+    edit.args(["edit", "-n", "shop", "kafkatopic/edited"])
+        .env("EDITOR", "sed -i s/partitions:.3/partitions:\\ 5/");
     support::run(&mut edit)?;
     partitions(5)?;
-    let refused = apply(on, "
+    let refused = apply(
+        on,
+        "
 apiVersion: kafka.tubeway.dev/v1alpha1
 kind: KafkaTopic
 metadata: {name: broken, namespace: shop}
 spec: {cluster: {name: demo, namespace: kafka}, partitions: none}
-");
-    let message = format!("{:#}", refused.err().context("a broken topic was accepted")?);
+",
+    );
+    let message = format!(
+        "{:#}",
+        refused.err().context("a broken topic was accepted")?
+    );
     ensure!(message.contains("spec.partitions"), "{message}");
-    on.kubectl(&["delete", "kafkatopic", "-n", "shop", "edited", "--timeout=30s"])?;
+    on.kubectl(&[
+        "delete",
+        "kafkatopic",
+        "-n",
+        "shop",
+        "edited",
+        "--timeout=30s",
+    ])?;
     let explained = on.kubectl(&["explain", "kafkatopics.spec"])?;
     ensure!(explained.contains("partitions"), "{explained}");
     Ok(())
@@ -322,7 +421,15 @@ fn killed_operator(on: &mut Installation) -> Result<()> {
 fn deleted_pod(on: &mut Installation) -> Result<()> {
     let before = on.get("kafka", "pod/demo-combined-0")?["metadata"]["uid"].clone();
     under_load(on, "delete-pod", |on| {
-        on.kubectl(&["delete", "pod", "-n", "kafka", "demo-combined-0", "--timeout=90s"]).map(drop)
+        on.kubectl(&[
+            "delete",
+            "pod",
+            "-n",
+            "kafka",
+            "demo-combined-0",
+            "--timeout=90s",
+        ])
+        .map(drop)
     })?;
     eventually(Duration::from_secs(60), "another pod", || {
         let now = on.get("kafka", "pod/demo-combined-0")?["metadata"]["uid"].clone();
@@ -334,7 +441,11 @@ fn deleted_pod(on: &mut Installation) -> Result<()> {
 
 /// Does something while records are produced; every acknowledged one must be
 /// there afterwards, once and in order.
-fn under_load(on: &mut Installation, name: &str, act: impl FnOnce(&Installation) -> Result<()>) -> Result<()> {
+fn under_load(
+    on: &mut Installation,
+    name: &str,
+    act: impl FnOnce(&Installation) -> Result<()>,
+) -> Result<()> {
     topic(on, name)?;
     let tools = Tools::ensure()?;
     let producer = Connection::start(on, "checkout")?;
@@ -348,12 +459,17 @@ fn under_load(on: &mut Installation, name: &str, act: impl FnOnce(&Installation)
             tokio::time::sleep(Duration::from_secs(5)).await;
             tokio::task::block_in_place(|| act(on))
         };
-        let (produced, acted) = tokio::join!(load, acting);
+        let (load, acted) = tokio::join!(load, acting);
         acted?;
-        let produced = produced?;
-        let sessions = Client::JavaVerifiable.consume(&tools, &consumer.target(name), Until::End).await?;
-        ensure!(produced.errors.is_empty(), "the producer saw {:?}", produced.errors);
-        check(History { sent: produced.sent, sessions })
+        let load = load?;
+        let sessions = Client::JavaVerifiable
+            .consume(&tools, &consumer.target(name), Until::End)
+            .await?;
+        ensure!(load.errors.is_empty(), "the producer saw {:?}", load.errors);
+        check(&History {
+            sent: load.sent,
+            sessions,
+        })
     })
 }
 
@@ -363,15 +479,24 @@ fn down_and_up(on: &mut Installation) -> Result<()> {
     let workload = Workload::new(9, 5_000);
     let produced = block_on(async {
         let producer = Connection::start(on, "checkout")?;
-        Ok::<_, anyhow::Error>(Client::JavaVerifiable.produce(&tools, &producer.target("kept"), &workload).await?)
+        Ok::<_, anyhow::Error>(
+            Client::JavaVerifiable
+                .produce(&tools, &producer.target("kept"), &workload)
+                .await?,
+        )
     })?;
     on.down()?;
     on.up()?;
     block_on(async {
         let consumer = Connection::start(on, "billing")?;
         let until = Until::Records(workload.count);
-        let sessions = Client::JavaVerifiable.consume(&tools, &consumer.target("kept"), until).await?;
-        check(History { sent: produced.sent, sessions })
+        let sessions = Client::JavaVerifiable
+            .consume(&tools, &consumer.target("kept"), until)
+            .await?;
+        check(&History {
+            sent: produced.sent,
+            sessions,
+        })
     })?;
     if on.said().contains("panicked") {
         bail!("{}", on.said());

@@ -189,10 +189,7 @@ fn verify(libs: &Path, sums: &BTreeMap<&str, &str>) -> Result<(), DistError> {
             path: path.clone(),
             source,
         })?;
-        let digest: String = Sha256::digest(&bytes)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let digest = format!("{:x}", Sha256::digest(&bytes));
         if digest != *sum {
             return Err(DistError::Jar {
                 path,

@@ -56,11 +56,6 @@ impl Listener {
         })
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-
     /// Gives each connection to `serve`, in a task of its own, until the shutdown.
     pub async fn run<F, T>(self, shutdown: Shutdown, serve: F)
     where
@@ -118,9 +113,10 @@ pub async fn authenticate(
         Ok(Err(error)) => {
             refused("handshake");
             let reason = tubeway_identity::tls::refusal(&error);
-            match reason {
-                Some(reason) => info!(%address, listener, %reason, "peer refused"),
-                None => info!(%address, listener, %error, "handshake failed"),
+            if let Some(reason) = reason {
+                info!(%address, listener, %reason, "peer refused");
+            } else {
+                info!(%address, listener, %error, "handshake failed");
             }
             return None;
         }

@@ -52,15 +52,12 @@ async fn main() -> Result<()> {
     .await
     .context("cannot open the admin port")?;
     let identity = identity(&settings, &metrics, &shutdown);
-    match cli {
-        Cli::Node => {
-            let node = NodeSettings::read(&env)?;
-            node::run(settings, node, identity, metrics, health, shutdown).await
-        }
-        _ => {
-            let client = ClientSettings::read(&env)?;
-            client::run(settings, client, identity, metrics, health, shutdown).await
-        }
+    if let Cli::Node = cli {
+        let node = NodeSettings::read(&env)?;
+        node::run(settings, node, identity, metrics, health, shutdown).await
+    } else {
+        let client = ClientSettings::read(&env)?;
+        client::run(settings, client, identity, metrics, health, shutdown).await
     }
 }
 

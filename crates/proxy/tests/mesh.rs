@@ -19,6 +19,7 @@ use tubeway_identity::channel::H2;
 use tubeway_identity::provider::{Local, Provider as _};
 use tubeway_identity::serve::{ServeLimits, serve_tls};
 use tubeway_identity::tls::{Expected, server_config_optional_client};
+use tubeway_testing::kafka_dist::KafkaDist;
 
 const DOMAIN: &str = "cluster.local";
 const OPERATOR: &str = "spiffe://cluster.local/ns/tubeway-system/sa/tubeway-operator";
@@ -95,9 +96,9 @@ impl Mesh {
             limits,
             std::future::pending(),
         ));
-        let libs = std::env::var_os("TUBEWAY_KAFKA_LIBS")
-            .expect("TUBEWAY_KAFKA_LIBS")
-            .into();
+        let cache = tubeway_testing::kafka_dist::default_cache_dir();
+        let kafka = KafkaDist::ensure(&cache, "4.3.1", |_| {}).expect("Kafka's jars");
+        let libs = kafka.libs;
         let pid = std::process::id();
         Self {
             dir,
@@ -134,10 +135,6 @@ impl Mesh {
         let path = self.dir.path().join(name);
         std::fs::create_dir_all(&path).unwrap();
         path
-    }
-
-    fn sidecar(&mut self, role: &str, account: &str, pod: (Ipv4Addr, Ipv4Addr)) -> &mut Command {
-        unimplemented!("{role}{account}{pod:?}")
     }
 
     fn spawn(&mut self, name: &str, command: &mut Command) {
@@ -182,78 +179,75 @@ impl Mesh {
     }
 }
 
-fn _unused(_: &Path) {}
+impl Mesh {
+    /// The broker behind its sidecar, formatted and started by the launcher.
+    fn start_broker(&mut self, node: (Ipv4Addr, Ipv4Addr)) {
+        self.start_sidecar("node", "node", "kafka/demo-node", node);
+        let config = self.folder("config");
+        std::fs::write(
+            config.join("server.properties"),
+            include_str!("server.properties"),
+        )
+        .unwrap();
+        std::fs::write(config.join("quorum.json"), include_str!("quorum.json")).unwrap();
+        let (run, data) = (self.folder("run"), self.folder("data"));
+        let proxy = Path::new(env!("CARGO_BIN_EXE_tubeway-proxy"));
+        let mut command = Command::new(proxy.with_file_name("tubeway-launcher"));
+        command
+            .arg("run")
+            .env("TUBEWAY_CONFIG_DIR", &config)
+            .env("TUBEWAY_RUN_DIR", &run)
+            .env("TUBEWAY_DATA_DIR", &data)
+            .env("POD_IP", node.0.to_string())
+            .env("TUBEWAY_LOOPBACK", node.1.to_string())
+            .env("KAFKA_LIBS", &self.libs)
+            .env("KAFKA_JVM_OPTS", "-Xmx256m -XX:+UseSerialGC")
+            .env("KAFKA_LOG_LEVELS", "kafka.authorizer.logger=DEBUG");
+        self.spawn("kafka", &mut command);
+    }
+
+    /// Waits until a log says something.
+    async fn says(&self, name: &str, what: &str) {
+        let begun = Instant::now();
+        while !self.log(name).contains(what) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let late = begun.elapsed() > Duration::from_secs(90);
+            assert!(
+                !late,
+                "{name} never said {what:?}:\n{}\n{}",
+                self.log(name),
+                self.log("kafka")
+            );
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stock_client_reaches_a_stock_broker_as_its_spiffe_id() {
     let mut mesh = Mesh::start().await;
-    let node = mesh.pod(0);
-    mesh.start_sidecar("node", "node", "kafka/demo-node", node);
-    let config = mesh.folder("config");
-    std::fs::write(
-        config.join("server.properties"),
-        include_str!("server.properties"),
-    )
-    .unwrap();
-    std::fs::write(config.join("quorum.json"), r#"{"clusterId":"4L6g3nShT-eMCtK--X86sw","initialControllers":[{"id":0,"host":"demo-0.demo-nodes.kafka.svc","directoryId":"JEXY6aqzQY-32P5TStzaFg"}]}"#).unwrap();
-    let (run, data) = (mesh.folder("run"), mesh.folder("data"));
-    let launcher =
-        Path::new(env!("CARGO_BIN_EXE_tubeway-proxy")).with_file_name("tubeway-launcher");
-    let mut command = Command::new(launcher);
-    command
-        .arg("run")
-        .env("TUBEWAY_CONFIG_DIR", &config)
-        .env("TUBEWAY_RUN_DIR", &run)
-        .env("TUBEWAY_DATA_DIR", &data)
-        .env("POD_IP", node.0.to_string())
-        .env("TUBEWAY_LOOPBACK", node.1.to_string())
-        .env("KAFKA_LIBS", &mesh.libs)
-        .env("KAFKA_JVM_OPTS", "-Xmx256m -XX:+UseSerialGC")
-        .env("KAFKA_LOG_LEVELS", "kafka.authorizer.logger=DEBUG");
-    mesh.spawn("kafka", &mut command);
-    let client = mesh.pod(1);
+    let (node, client) = (mesh.pod(0), mesh.pod(1));
+    mesh.start_broker(node);
     mesh.start_sidecar("client", "client", "shop/checkout", client);
-    let begun = Instant::now();
-    let mut producer = loop {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        if mesh.log("node").contains("serves=true") {
-            break Command::new("java");
-        }
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "{}\n{}",
-            mesh.log("kafka"),
-            mesh.log("node")
-        );
-    };
-    producer
+    mesh.says("node", "serves=true").await;
+    mesh.says("client", "ready for clients").await;
+    let output = Command::new("java")
         .args(["-Xmx64m", "-cp"])
         .arg(mesh.libs.join("*"))
         .args([
             "org.apache.kafka.tools.VerifiableProducer",
-            "--bootstrap-server",
-            &format!("{}:9092", client.1),
             "--topic",
             "orders",
-            "--max-messages",
-            "100",
-            "--acks",
-            "-1",
-        ]);
-    let output = producer.output().unwrap();
-    println!(
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    println!("CLIENT {}\nNODE {}", mesh.log("client"), mesh.log("node"));
-    println!(
-        "KAFKA {}",
-        mesh.log("kafka")
-            .lines()
-            .filter(|l| l.contains("rincipal"))
-            .collect::<Vec<_>>()
-            .join("\n")
-    );
-    panic!("look");
+        ])
+        .args(["--max-messages", "100", "--acks", "-1"])
+        .args(["--bootstrap-server", &format!("{}:9092", client.1)])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said.matches("producer_send_success").count(), 100, "{said}");
+    mesh.says(
+        "kafka",
+        "Principal = User:spiffe://cluster.local/ns/shop/sa/checkout is Allowed operation = WRITE",
+    )
+    .await;
+    assert!(!mesh.log("kafka").contains("ANONYMOUS"));
 }

@@ -134,8 +134,8 @@ impl Requests {
             }));
         }
         let remaining = length as usize - header_length;
-        let body = RequestBody::new(known.api, known.version, remaining as u32)
-            .map_err(|unknown| unknown_api(unknown))?;
+        let body =
+            RequestBody::new(known.api, known.version, remaining as u32).map_err(unknown_api)?;
         self.body = Some(Passing {
             remaining,
             header: known,

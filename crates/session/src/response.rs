@@ -78,7 +78,7 @@ impl Responses {
             match begin(shared, &buffer[forward..])? {
                 Begin::More => break,
                 Begin::Body(length, passing) => {
-                    self.body = Some(passing);
+                    self.body = Some(*passing);
                     forward += length;
                 }
                 // What came before it goes first.
@@ -135,7 +135,7 @@ enum Begin {
     /// More bytes are needed.
     More,
     /// So many bytes of length and header can be forwarded; the body follows.
-    Body(usize, Passing),
+    Body(usize, Box<Passing>),
     /// The whole frame, of so many bytes with its length, is there and needed.
     Whole(usize),
 }
@@ -193,7 +193,7 @@ fn begin(shared: &mut Shared, bytes: &[u8]) -> Result<Begin, Refusal> {
         request,
         body,
     };
-    Ok(Begin::Body(PREFIX + header.length, passing))
+    Ok(Begin::Body(PREFIX + header.length, Box::new(passing)))
 }
 
 /// How large a response may be that has to be seen whole; `None` for one that

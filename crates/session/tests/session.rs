@@ -328,7 +328,7 @@ fn no_brokers_name_is_left_at_the_end_of_a_fetch_and_no_length_changes() {
         Value::Array(vec![Value::Struct(Box::new(endpoint))]),
     );
     let answer = response(5, &body);
-    for size in 1..answer.len() + 1 {
+    for size in 1..=answer.len() {
         let (mut session, mut counts) = (client(), Counts::default());
         let input = request(5, &message(ApiKey::FETCH, 17, Direction::Request));
         requests(&mut session, size, &input, &mut counts).unwrap();

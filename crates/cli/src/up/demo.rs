@@ -70,7 +70,10 @@ pub async fn wait_for_operator(
 /// Applies the cluster, its topic, and who may use it.
 pub async fn cluster(client: &Client, loggers: &[String]) -> Result<()> {
     let mut documents = apply::documents(include_str!("../../manifests/demo.yaml"))?;
-    for pool in documents.iter_mut().filter(|d| d["kind"] == "KafkaNodePool") {
+    for pool in documents
+        .iter_mut()
+        .filter(|d| d["kind"] == "KafkaNodePool")
+    {
         for pair in loggers {
             let (logger, level) = pair
                 .split_once('=')
@@ -189,7 +192,7 @@ async fn wait_for_pod(
         }
     };
     until(api, name, within, shutdown, look, |why| {
-        progress.waits_for(why)
+        progress.waits_for(why);
     })
     .await
 }

@@ -35,7 +35,7 @@ pub async fn run(state: &State, progress: &Progress) -> Result<Found> {
     let report = progress.clone();
     let kafka = tokio::task::spawn_blocking(move || {
         KafkaDist::ensure(&cache.join("kafka"), KAFKA_VERSION, |what| {
-            report.waits_for(what)
+            report.waits_for(what);
         })
     })
     .await?

@@ -25,9 +25,16 @@ impl Connection {
     pub fn start(on: &Installation, account: &str) -> Result<Self> {
         // Brokers are on the ports after the bootstrap's.
         let port = free_port()?;
-        let log = std::fs::File::create(on.scratch().join(format!("connect-{account}-{port}.log")))?;
+        let log =
+            std::fs::File::create(on.scratch().join(format!("connect-{account}-{port}.log")))?;
         let child = tubeway()
-            .args(["connect", "--as", &format!("shop/{account}"), "--port", &port.to_string()])
+            .args([
+                "connect",
+                "--as",
+                &format!("shop/{account}"),
+                "--port",
+                &port.to_string(),
+            ])
             .env("TUBEWAY_STATE", on.state())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -56,7 +63,9 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         // It ends its sidecar when it is asked to; killed, it could not.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
         let _ = self.child.wait();
     }
 }
@@ -70,7 +79,11 @@ pub fn apply(on: &Installation, manifest: &str) -> Result<String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    child.stdin.take().context("no stdin")?.write_all(manifest.as_bytes())?;
+    child
+        .stdin
+        .take()
+        .context("no stdin")?
+        .write_all(manifest.as_bytes())?;
     let output = child.wait_with_output()?;
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
@@ -81,7 +94,14 @@ pub fn apply(on: &Installation, manifest: &str) -> Result<String> {
 /// A topic that `checkout` may produce to and `billing` consume, ready.
 pub fn topic(on: &Installation, name: &str) -> Result<()> {
     apply(on, &TOPIC.replace("NAME", name))?;
-    on.kubectl(&["wait", "-n", "shop", &format!("kafkatopic/{name}"), "--for=condition=Ready", "--timeout=60s"])?;
+    on.kubectl(&[
+        "wait",
+        "-n",
+        "shop",
+        &format!("kafkatopic/{name}"),
+        "--for=condition=Ready",
+        "--timeout=60s",
+    ])?;
     Ok(())
 }
 
@@ -120,17 +140,27 @@ pub async fn round_trip(
     workload: Workload,
 ) -> Result<()> {
     let target = producer.target(topic);
-    let produced = client.produce(tools, &target, &workload).await?;
-    ensure!(produced.errors.is_empty(), "{client:?} reported {:?}", produced.errors);
-    let sessions = client.consume(tools, &consumer.target(topic), Until::Records(workload.count)).await?;
-    check(History {
-        sent: produced.sent,
+    let done = client.produce(tools, &target, &workload).await?;
+    ensure!(
+        done.errors.is_empty(),
+        "{client:?} reported {:?}",
+        done.errors
+    );
+    let sessions = client
+        .consume(
+            tools,
+            &consumer.target(topic),
+            Until::Records(workload.count),
+        )
+        .await?;
+    check(&History {
+        sent: done.sent,
         sessions,
     })
 }
 
 /// Fails with the report where an invariant is broken.
-pub fn check(history: History) -> Result<()> {
+pub fn check(history: &History) -> Result<()> {
     let report = history.check();
     ensure!(report.is_clean(), "{report}");
     Ok(())

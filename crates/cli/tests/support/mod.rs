@@ -50,7 +50,11 @@ impl Installation {
             .context("cannot run tubeway; `cargo build --workspace` builds it")?;
         self.child = Some(child);
         let within = Duration::from_secs(300);
-        let ended = |this: &mut Self| this.child.as_mut().is_none_or(|c| matches!(c.try_wait(), Ok(Some(_))));
+        let ended = |this: &mut Self| {
+            this.child
+                .as_mut()
+                .is_none_or(|c| matches!(c.try_wait(), Ok(Some(_))))
+        };
         eventually(within, "tubeway up", || {
             if ended(self) {
                 bail!("FATAL tubeway up ended:\n{}", self.said());
@@ -68,7 +72,11 @@ impl Installation {
         ensure!(out.contains("stopped"), "{out}");
         if let Some(mut child) = self.child.take() {
             let status = child.wait()?;
-            ensure!(status.success(), "tubeway up ended with {status}:\n{}", self.said());
+            ensure!(
+                status.success(),
+                "tubeway up ended with {status}:\n{}",
+                self.said()
+            );
         }
         Ok(())
     }
@@ -141,7 +149,10 @@ impl Installation {
                 return Ok(u32::try_from(pid)?);
             }
         }
-        bail!("{namespace}/{pod} has no running container {container}: {}", object["status"])
+        bail!(
+            "{namespace}/{pod} has no running container {container}: {}",
+            object["status"]
+        )
     }
 
     /// Waits until every pod of the namespace is ready.
@@ -149,10 +160,16 @@ impl Installation {
         eventually(within, &format!("all pods of {namespace} ready"), || {
             let pods = self.get(namespace, "pods")?;
             for pod in pods["items"].as_array().context("no items")? {
-                let ready = pod["status"]["conditions"]
-                    .as_array()
-                    .is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"));
-                ensure!(ready, "{} is not ready: {}", pod["metadata"]["name"], pod["status"]);
+                let ready = pod["status"]["conditions"].as_array().is_some_and(|all| {
+                    all.iter()
+                        .any(|c| c["type"] == "Ready" && c["status"] == "True")
+                });
+                ensure!(
+                    ready,
+                    "{} is not ready: {}",
+                    pod["metadata"]["name"],
+                    pod["status"]
+                );
             }
             Ok(())
         })
@@ -193,13 +210,21 @@ pub fn run(command: &mut Command) -> Result<String> {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    ensure!(output.status.success(), "{command:?} ended with {}:\n{said}", output.status);
+    ensure!(
+        output.status.success(),
+        "{command:?} ended with {}:\n{said}",
+        output.status
+    );
     Ok(said)
 }
 
 /// Tries until `check` succeeds. For things that another process does and
 /// gives no event for; an error that begins with FATAL ends it at once.
-pub fn eventually<T>(within: Duration, what: &str, mut check: impl FnMut() -> Result<T>) -> Result<T> {
+pub fn eventually<T>(
+    within: Duration,
+    what: &str,
+    mut check: impl FnMut() -> Result<T>,
+) -> Result<T> {
     let begun = Instant::now();
     loop {
         match check() {
@@ -215,5 +240,7 @@ pub fn eventually<T>(within: Duration, what: &str, mut check: impl FnMut() -> Re
 
 /// A port that nobody has now.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
 }

@@ -64,11 +64,20 @@ pub fn over_tls(address: SocketAddr, shown: Option<&Shown>) -> Result<Vec<u8>> {
 }
 
 /// A certificate for `id`, valid from now for `life`.
-pub fn certificate(ca: &CertificateAuthority, id: &str, life: Duration, at: UnixTime) -> Result<Shown> {
+pub fn certificate(
+    ca: &CertificateAuthority,
+    id: &str,
+    life: Duration,
+    at: UnixTime,
+) -> Result<Shown> {
     let id: SpiffeId = id.parse()?;
     let key = rcgen::KeyPair::generate()?;
-    let request = rcgen::CertificateParams::default().serialize_request(&key)?.pem()?;
-    let issued = ca.sign(&request, &id, &[], life, at).context("cannot sign")?;
+    let request = rcgen::CertificateParams::default()
+        .serialize_request(&key)?
+        .pem()?;
+    let issued = ca
+        .sign(&request, &id, &[], life, at)
+        .context("cannot sign")?;
     let chain = issued
         .chain
         .iter()

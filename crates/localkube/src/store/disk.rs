@@ -1,7 +1,7 @@
 //! The copy on disk: one redb file, one writer thread, group commit.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -38,9 +38,12 @@ pub(super) struct Loaded {
     pub(super) objects: Vec<(Key, Bytes)>,
 }
 
+/// Changes that may wait for the disk; whoever makes one more waits too.
+const QUEUE: usize = 65_536;
+
 /// The sending side of the writer thread, which ends when this is dropped and all is written.
 pub(super) struct Disk {
-    entries: Option<Sender<Entry>>,
+    entries: Option<SyncSender<Entry>>,
     writer: Option<thread::JoinHandle<()>>,
 }
 
@@ -49,7 +52,7 @@ pub(super) struct Disk {
 impl Disk {
     /// Starts the writer; it reports how far it is through `report`.
     pub(super) fn start(file: File, report: watch::Sender<Settled>) -> Self {
-        let (entries, queue) = channel();
+        let (entries, queue) = sync_channel(QUEUE);
         let writer = thread::spawn(move || write_all(file, &queue, &report));
         Self {
             entries: Some(entries),

@@ -1,6 +1,5 @@
 //! The way in for the cluster's own nodes: replication and the quorum.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -63,7 +62,7 @@ impl Internal {
     }
 
     async fn connect(&self) -> Result<TcpStream, LoginError> {
-        let mut broker = dial::broker(self.broker).await.map_err(io::Error::from)?;
+        let mut broker = dial::broker(self.broker).await?;
         log_in(&mut broker, &plain_login("peer", &self.secret, 0)).await?;
         Ok(broker)
     }

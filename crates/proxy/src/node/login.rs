@@ -40,7 +40,7 @@ impl<'a> Login<'a> {
         broker: SocketAddr,
         signer: &LoginSigner,
     ) -> Result<TcpStream, LoginError> {
-        let mut stream = dial::broker(broker).await.map_err(io::Error::from)?;
+        let mut stream = dial::broker(broker).await?;
         let token = self.token(signer, LIFE).map_err(io::Error::other)?;
         log_in(&mut stream, &oauth_login(&token, 0)).await?;
         Ok(stream)
