@@ -67,6 +67,7 @@ fn trials(shared: Option<&Shared>) -> Vec<Trial> {
             own_listeners,
         ),
         trial("ordinary_kubectl_works", kubectl),
+        trial("a_second_up_says_who_was_first", second_up),
         trial("a_killed_broker_loses_nothing", |on| {
             killed(on, "kill-broker", "demo-combined-1", "kafka")
         }),
@@ -395,6 +396,24 @@ spec: {cluster: {name: demo, namespace: kafka}, partitions: none}
     let explained = on.kubectl(&["explain", "kafkatopics.spec"])?;
     ensure!(explained.contains("partitions"), "{explained}");
     Ok(())
+}
+
+fn second_up(on: &mut Installation) -> Result<()> {
+    let output = support::tubeway()
+        .args(["up", "--quiet"])
+        .env("TUBEWAY_STATE", on.state())
+        .output()?;
+    ensure!(
+        output.status.code() == Some(1),
+        "it ended with {}",
+        output.status
+    );
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let pid = on.pid().context("not running")?.to_string();
+    for part in [pid.as_str(), "tubeway status", "--state-dir"] {
+        ensure!(said.contains(part), "{part:?} is not in: {said}");
+    }
+    on.tubeway(&["status"]).map(drop)
 }
 
 /// Kills a container of a broker in the middle of a produce.

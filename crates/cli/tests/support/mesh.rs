@@ -54,6 +54,11 @@ impl Connection {
         target
     }
 
+    /// Process id of the command.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The bootstrap address.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)

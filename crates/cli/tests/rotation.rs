@@ -1,0 +1,107 @@
+//! Certificates that live a minute, under load for five, with the issuer away
+//! for half of that: no connection is dropped and no client sees an error.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use support::mesh::{Connection, check, topic};
+use support::{Installation, run};
+use tubeway_testing::checker::History;
+use tubeway_testing::clients::{Client, Until};
+use tubeway_testing::records::Workload;
+use tubeway_testing::tools::Tools;
+
+const RATE: u32 = 300;
+const LOAD: u64 = 300;
+const BEFORE: Duration = Duration::from_secs(60);
+const AWAY: Duration = Duration::from_secs(150);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn minute_long_certificates_and_an_absent_issuer_disturb_nobody() -> Result<()> {
+    let mut on = Installation::new(&["--cert-ttl", "60s"])?;
+    tokio::task::block_in_place(|| on.up())?;
+    let on = &on;
+    topic(on, "rotated")?;
+    let tools = Tools::ensure()?;
+    let producer = Connection::start(on, "checkout")?;
+    let workload = Workload::new(1, LOAD * u64::from(RATE)).at_rate(RATE);
+    let mut target = producer.target("rotated");
+    target.timeout = Duration::from_secs(LOAD + 120);
+    let load = Client::JavaVerifiable.produce(&tools, &target, &workload);
+    let disturbance = async {
+        tokio::time::sleep(BEFORE / 4).await;
+        let expiry = certificate_expiry(on)?;
+        let connections = broker_connections(&producer)?;
+        ensure!(connections.len() >= 3, "only {connections:?} are open");
+        tokio::time::sleep(BEFORE * 3 / 4).await;
+        ensure!(
+            certificate_expiry(on)? > expiry,
+            "the certificate was not renewed"
+        );
+        let operator = on.container_pid("tubeway-system", "tubeway-operator", "operator")?;
+        signal(operator, "STOP")?;
+        tokio::time::sleep(AWAY).await;
+        signal(operator, "CONT")?;
+        Ok::<_, anyhow::Error>(connections)
+    };
+    let (load, connections) = tokio::join!(load, disturbance);
+    let (load, connections) = (load?, connections?);
+    ensure!(load.errors.is_empty(), "the producer saw {:?}", load.errors);
+    // The client has ended, and with it its connections; the nodes' sidecars
+    // have counted what they refused in the meantime.
+    ensure!(!connections.is_empty(), "no connection was seen");
+    let consumer = Connection::start(on, "billing")?;
+    let until = Until::Records(workload.count);
+    let sessions = Client::JavaVerifiable
+        .consume(&tools, &consumer.target("rotated"), until)
+        .await?;
+    let log = on.kubectl(&["logs", "-n", "shop", "checkout", "-c", "app"])?;
+    ensure!(
+        !log.contains("producer_send_error"),
+        "the demonstration's producer saw an error"
+    );
+    ensure!(
+        !log.to_lowercase().contains("disconnected"),
+        "the demonstration's producer was disconnected"
+    );
+    check(&History {
+        sent: load.sent,
+        sessions,
+    })
+}
+
+/// When the certificate of the first broker's sidecar ends.
+fn certificate_expiry(on: &Installation) -> Result<u64> {
+    let [a, b, c, _] = on.pod_ip("kafka", "demo-combined-0")?.octets();
+    let url = format!("http://{a}.{b}.{c}.2:15020/metrics");
+    let text = run(Command::new("curl").args(["-sS", &url]))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("tubeway_certificate_expiry_seconds "))
+        .context("no expiry in the metrics")?;
+    Ok(line.parse::<f64>()? as u64)
+}
+
+/// Local ports of the client sidecar's connections to brokers.
+fn broker_connections(connection: &Connection) -> Result<BTreeSet<String>> {
+    let sidecar = run(Command::new("pgrep").args(["-P", &connection.pid().to_string()]))?;
+    let pid = format!("pid={},", sidecar.trim());
+    let all = run(Command::new("ss").args(["-Htnp", "state", "established"]))?;
+    Ok(all
+        .lines()
+        .filter(|line| line.contains(&pid))
+        .filter_map(|line| {
+            let mut words = line.split_whitespace().skip(2);
+            let (local, peer) = (words.next()?, words.next()?);
+            peer.ends_with(":9092").then(|| local.to_owned())
+        })
+        .collect())
+}
+
+fn signal(pid: u32, name: &str) -> Result<()> {
+    run(Command::new("kill").args([&format!("-{name}"), &pid.to_string()])).map(drop)
+}
