@@ -37,7 +37,7 @@ impl State {
     pub fn new(given: Option<PathBuf>) -> Result<Self> {
         let root = match given {
             Some(root) => std::path::absolute(root)?,
-            None => base("XDG_STATE_HOME", ".local/state")?.join("tubeway"),
+            None => state_home()?.join("tubeway"),
         };
         Ok(Self { root })
     }
@@ -65,11 +65,6 @@ impl State {
     /// What a detached `up` prints.
     pub fn log(&self) -> PathBuf {
         self.root.join("up.log")
-    }
-
-    /// Where downloads are kept, for all installations of this user.
-    pub fn cache() -> Result<PathBuf> {
-        Ok(base("XDG_CACHE_HOME", ".cache")?.join("tubeway"))
     }
 
     /// Takes the folder for this process, or says who has it.
@@ -133,13 +128,12 @@ impl Lock {
     }
 }
 
-fn base(variable: &str, below_home: &str) -> Result<PathBuf> {
-    if let Some(dir) = std::env::var_os(variable).filter(|dir| !dir.is_empty()) {
-        return Ok(dir.into());
-    }
-    let home = std::env::var_os("HOME")
-        .with_context(|| format!("neither {variable} nor HOME is set; give --state-dir"))?;
-    Ok(PathBuf::from(home).join(below_home))
+fn state_home() -> Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|dir| !dir.is_empty());
+    set("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")))
+        .context("neither XDG_STATE_HOME nor HOME is set; give --state-dir")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use rustls::pki_types::UnixTime;
 use support::mesh::{Connection, apply, check, round_trip, topic};
 use support::{Installation, eventually, net};
 use tubeway_identity::ca::{AuthorityPem, CertificateAuthority};
-use tubeway_launcher::dist::KafkaDist;
+use tubeway_launcher::kafka_dist::KafkaDist;
 use tubeway_testing::capture::Capture;
 use tubeway_testing::checker::History;
 use tubeway_testing::clients::{Client, Until};

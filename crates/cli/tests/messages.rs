@@ -51,7 +51,7 @@ fn a_missing_java_is_said_with_how_to_get_it() {
     let said = up(dir.path(), |c| {
         c.env("PATH", "/nonexistent").env_remove("JAVA_HOME");
     });
-    contains(&said, &["no Java", "apt-get install openjdk-17"]);
+    contains(&said, &["needs Java 17", "apt-get install openjdk-17"]);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_java_that_is_too_old_is_named_with_its_version() {
     .unwrap();
     std::fs::set_permissions(&java, std::fs::Permissions::from_mode(0o755)).unwrap();
     let said = up(&dir.path().join("state"), |c| {
-        c.env("JAVA_HOME", dir.path());
+        c.env("JAVA_HOME", dir.path()).env("PATH", "/nonexistent");
     });
     contains(&said, &["bin/java", "Java 11", "17 or newer"]);
 }

@@ -5,7 +5,7 @@
 //! sidecar), formats an empty volume once, and becomes the JVM. Kafka's jars
 //! are used as they were published.
 
-pub mod dist;
+pub mod kafka_dist;
 mod properties;
 mod quorum;
 mod run;

@@ -19,7 +19,7 @@ use tubeway_identity::channel::H2;
 use tubeway_identity::provider::{Local, Provider as _};
 use tubeway_identity::serve::{ServeLimits, serve_tls};
 use tubeway_identity::tls::{Expected, server_config_optional_client};
-use tubeway_testing::kafka_dist::KafkaDist;
+use tubeway_launcher::kafka_dist::KafkaDist;
 
 const DOMAIN: &str = "cluster.local";
 const OPERATOR: &str = "spiffe://cluster.local/ns/tubeway-system/sa/tubeway-operator";
@@ -96,7 +96,7 @@ impl Mesh {
             limits,
             std::future::pending(),
         ));
-        let cache = tubeway_testing::kafka_dist::default_cache_dir();
+        let cache = tubeway_launcher::kafka_dist::default_cache_dir();
         let kafka = KafkaDist::ensure(&cache, "4.3.1", |_| {}).expect("Kafka's jars");
         let libs = kafka.libs;
         let pid = std::process::id();

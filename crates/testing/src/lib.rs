@@ -8,6 +8,5 @@ pub mod broker;
 pub mod capture;
 pub mod checker;
 pub mod clients;
-pub mod kafka_dist;
 pub mod records;
 pub mod tools;

@@ -7,7 +7,7 @@ use std::process::Command as BlockingCommand;
 
 use tokio::process::Command;
 
-use crate::kafka_dist::{
+use tubeway_launcher::kafka_dist::{
     DEFAULT_VERSION, DistError, JavaError, JavaInfo, KafkaDist, default_cache_dir, find_java,
 };
 

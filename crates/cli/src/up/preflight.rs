@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use tubeway_launcher::dist::{self, KafkaDist};
+use tubeway_launcher::kafka_dist::{DEFAULT_VERSION, KafkaDist, default_cache_dir, find_java};
 
 use crate::progress::Progress;
 use crate::state::State;
 use crate::up::binaries::Binaries;
 
-/// The newest Kafka whose whole set is published.
-pub const KAFKA_VERSION: &str = "4.3.1";
 /// Topics, logs and jars need some room; less than this fails half-way.
 const NEEDED: u64 = 1 << 30;
 
@@ -30,16 +28,15 @@ pub async fn run(state: &State, progress: &Progress) -> Result<Found> {
     let programs = Binaries::find()?;
     programs.check()?;
     room(state.root())?;
-    let java = dist::find_java().context("Kafka needs Java")?;
-    let cache = State::cache()?;
+    let java = find_java()?;
     let report = progress.clone();
     let kafka = tokio::task::spawn_blocking(move || {
-        KafkaDist::ensure(&cache.join("kafka"), KAFKA_VERSION, |what| {
+        KafkaDist::ensure(&default_cache_dir(), DEFAULT_VERSION, |what| {
             report.waits_for(what);
         })
     })
     .await?
-    .with_context(|| format!("cannot get Kafka {KAFKA_VERSION}"))?;
+    .with_context(|| format!("cannot get Kafka {DEFAULT_VERSION}"))?;
     Ok(Found {
         programs: programs.dir().to_owned(),
         java: java.path,

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tubeway_launcher::kafka_dist::{DEFAULT_VERSION, KafkaDist, default_cache_dir, find_java};
 use tubeway_operator::kafka_admin::{Admin, BrokerAddress, PlainConnect};
-use tubeway_testing::kafka_dist::{DEFAULT_VERSION, KafkaDist, default_cache_dir, find_java};
 
 /// A folder of Kafka's jars to use instead of fetched ones.
 const LIBS: &str = "TUBEWAY_KAFKA_LIBS";

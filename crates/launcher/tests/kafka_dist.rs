@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Mutex;
 use std::thread;
 
-use tubeway_testing::kafka_dist::{DEFAULT_VERSION, KafkaDist};
+use tubeway_launcher::kafka_dist::{DEFAULT_VERSION, KafkaDist};
 
 #[test]
 fn two_at_once_fetch_once_and_damage_is_repaired() {
