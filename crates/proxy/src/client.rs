@@ -5,7 +5,7 @@
 //! that broker's sidecar and keeps the application on the loopback ports by
 //! rewriting the broker addresses in responses.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,7 +80,7 @@ pub async fn run(
 
 impl ClientSidecar {
     async fn run(mut self, health: &Health) -> Result<()> {
-        let mut brokers: BTreeMap<u32, Shutdown> = BTreeMap::new();
+        let mut brokers: BTreeSet<u32> = BTreeSet::new();
         let mut bootstrap = false;
         loop {
             let current = self.topology.borrow_and_update().clone();
@@ -104,9 +104,9 @@ impl ClientSidecar {
 
     /// A listener for each broker. One that has gone keeps its port: a client
     /// that still knows it is told by an error rather than by another broker.
-    async fn listen(&self, topology: &Topology, known: &mut BTreeMap<u32, Shutdown>) -> Result<()> {
+    async fn listen(&self, topology: &Topology, known: &mut BTreeSet<u32>) -> Result<()> {
         for node in topology.brokers() {
-            if known.contains_key(&node.id) {
+            if known.contains(&node.id) {
                 continue;
             }
             let Some(port) = self.client.broker_port(node.id) else {
@@ -122,7 +122,7 @@ impl ClientSidecar {
             let (sidecar, id) = (self.clone(), node.id);
             let serve = move |stream, from| sidecar.clone().serve(stream, from, Some(id));
             tokio::spawn(listener.run(self.shutdown.clone(), serve));
-            known.insert(node.id, self.shutdown.clone());
+            known.insert(node.id);
         }
         Ok(())
     }

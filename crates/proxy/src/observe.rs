@@ -103,10 +103,6 @@ impl Observe for Counting {
             .or_insert_with(|| self.metrics.error(&self.principal, api, code))
             .inc();
     }
-
-    fn learned(&mut self, id: [u8; 16], name: &str) {
-        self.names.learn(id, name);
-    }
 }
 
 impl Drop for Counting {

@@ -100,8 +100,7 @@ where
 {
     let mut input = Input::new();
     loop {
-        let step =
-            shared.with(|session, observe, now| session.request(&mut input.buffer, now, observe));
+        let step = shared.with(|session, _, now| session.request(&input.buffer, now));
         let written = match step {
             Err(refusal) => return refusal.into(),
             Ok(Step::NeedMore) => {
@@ -141,8 +140,7 @@ where
 {
     let mut input = Input::new();
     loop {
-        let step =
-            shared.with(|session, observe, now| session.response(&mut input.buffer, now, observe));
+        let step = shared.with(|session, observe, _| session.response(&mut input.buffer, observe));
         let written = match step {
             Err(refusal) => return refusal.into(),
             Ok(Step::NeedMore) => {

@@ -22,6 +22,4 @@ pub trait Observe {
     fn denied(&mut self, topic: &Topic);
     /// A response carried this error code.
     fn error(&mut self, api: &'static str, code: i16);
-    /// A response told what a topic id is called.
-    fn learned(&mut self, id: [u8; 16], name: &str);
 }

@@ -51,7 +51,7 @@ impl Requests {
     pub(crate) fn step(
         &mut self,
         shared: &mut Shared,
-        buffer: &mut [u8],
+        buffer: &[u8],
         now: Duration,
     ) -> Result<Step, Refusal> {
         let mut forward = 0;

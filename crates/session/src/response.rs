@@ -49,7 +49,6 @@ impl Responses {
         &mut self,
         shared: &mut Shared,
         buffer: &mut BytesMut,
-        _now: Duration,
         observe: &mut impl Observe,
     ) -> Result<Step, Refusal> {
         let mut forward = 0;

@@ -116,12 +116,7 @@ impl Session {
 
     /// Looks at what the client has sent and is still in `buffer`. `now` is
     /// the time since the connection began.
-    pub fn request(
-        &mut self,
-        buffer: &mut [u8],
-        now: Duration,
-        _observe: &mut impl Observe,
-    ) -> Result<Step, Refusal> {
+    pub fn request(&mut self, buffer: &[u8], now: Duration) -> Result<Step, Refusal> {
         self.requests.step(&mut self.shared, buffer, now)
     }
 
@@ -129,10 +124,9 @@ impl Session {
     pub fn response(
         &mut self,
         buffer: &mut BytesMut,
-        now: Duration,
         observe: &mut impl Observe,
     ) -> Result<Step, Refusal> {
-        self.responses.step(&mut self.shared, buffer, now, observe)
+        self.responses.step(&mut self.shared, buffer, observe)
     }
 
     /// The frames of a login with `token`, to be sent to the broker before

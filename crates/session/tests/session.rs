@@ -30,7 +30,6 @@ impl Observe for Counts {
     fn error(&mut self, api: &'static str, code: i16) {
         self.errors.push((api, code));
     }
-    fn learned(&mut self, _: [u8; 16], _: &str) {}
 }
 
 fn message(api: ApiKey, version: i16, direction: Direction) -> Struct {
@@ -145,14 +144,9 @@ fn client() -> Session {
     Session::client(routes, None)
 }
 
-fn requests(
-    session: &mut Session,
-    size: usize,
-    input: &[u8],
-    counts: &mut Counts,
-) -> Result<Vec<u8>, Refusal> {
+fn requests(session: &mut Session, size: usize, input: &[u8]) -> Result<Vec<u8>, Refusal> {
     run(size, input, |buffer| {
-        session.request(buffer, Duration::ZERO, counts)
+        session.request(buffer, Duration::ZERO)
     })
 }
 
@@ -162,9 +156,7 @@ fn responses(
     input: &[u8],
     counts: &mut Counts,
 ) -> Result<Vec<u8>, Refusal> {
-    run(size, input, |buffer| {
-        session.response(buffer, Duration::ZERO, counts)
-    })
+    run(size, input, |buffer| session.response(buffer, counts))
 }
 
 fn name(topic: &str) -> Topic {
@@ -185,10 +177,7 @@ fn records_count_when_the_broker_has_taken_them_however_the_bytes_come() {
     .concat();
     for size in [1, 2, 7, 50, 10_000] {
         let (mut session, mut counts) = (client(), Counts::default());
-        assert_eq!(
-            requests(&mut session, size, &input, &mut counts).unwrap(),
-            input
-        );
+        assert_eq!(requests(&mut session, size, &input).unwrap(), input);
         assert_eq!(counts, Counts::default());
         assert_eq!(
             responses(&mut session, size, &answer, &mut counts).unwrap(),
@@ -208,7 +197,7 @@ fn a_produce_without_acks_waits_for_no_answer() {
         request(2, &message(ApiKey::HEARTBEAT, 4, Direction::Request)),
     ]
     .concat();
-    requests(&mut session, 9, &input, &mut counts).unwrap();
+    requests(&mut session, 9, &input).unwrap();
     let answer = response(2, &message(ApiKey::HEARTBEAT, 4, Direction::Response));
     responses(&mut session, 9, &answer, &mut counts).unwrap();
     session.drain();
@@ -219,7 +208,7 @@ fn a_produce_without_acks_waits_for_no_answer() {
 fn an_answer_out_of_turn_ends_the_connection() {
     let (mut session, mut counts) = (client(), Counts::default());
     let input = request(1, &message(ApiKey::HEARTBEAT, 4, Direction::Request));
-    requests(&mut session, 100, &input, &mut counts).unwrap();
+    requests(&mut session, 100, &input).unwrap();
     let answer = response(2, &message(ApiKey::HEARTBEAT, 4, Direction::Response));
     let refusal = responses(&mut session, 100, &answer, &mut counts).unwrap_err();
     assert_eq!(
@@ -250,8 +239,8 @@ fn what_cannot_be_read_is_refused_before_it_is_passed_on() {
             "malformed",
         ),
     ] {
-        let (mut session, mut counts) = (client(), Counts::default());
-        let refusal = requests(&mut session, 1000, &bytes, &mut counts).unwrap_err();
+        let mut session = client();
+        let refusal = requests(&mut session, 1000, &bytes).unwrap_err();
         assert_eq!(refusal.reason(), what);
         assert!(refusal.is_clients_fault());
     }
@@ -276,7 +265,7 @@ fn every_broker_in_metadata_is_at_the_sidecar() {
     for size in [1, 13, 10_000] {
         let (mut session, mut counts) = (client(), Counts::default());
         let input = request(5, &message(ApiKey::METADATA, 12, Direction::Request));
-        requests(&mut session, size, &input, &mut counts).unwrap();
+        requests(&mut session, size, &input).unwrap();
         let got = responses(&mut session, size, &response(5, &body), &mut counts).unwrap();
         assert_eq!(got[..4], (got.len() as i32 - 4).to_be_bytes());
         let got = Bytes::from(got).slice(4 + 5..);
@@ -331,7 +320,7 @@ fn no_brokers_name_is_left_at_the_end_of_a_fetch_and_no_length_changes() {
     for size in 1..=answer.len() {
         let (mut session, mut counts) = (client(), Counts::default());
         let input = request(5, &message(ApiKey::FETCH, 17, Direction::Request));
-        requests(&mut session, size, &input, &mut counts).unwrap();
+        requests(&mut session, size, &input).unwrap();
         let got = responses(&mut session, size, &answer, &mut counts).unwrap();
         assert_eq!(got.len(), answer.len(), "chunks of {size}");
         assert!(!got.windows(6).any(|w| w == b"demo-2"), "chunks of {size}");
@@ -350,12 +339,12 @@ fn no_brokers_name_is_left_at_the_end_of_a_fetch_and_no_length_changes() {
 fn a_node_logs_in_before_the_first_request_and_again_before_the_login_ends() {
     let (mut session, mut counts) = (Session::node(), Counts::default());
     let heartbeat = request(1, &message(ApiKey::HEARTBEAT, 4, Direction::Request));
-    let mut buffer = BytesMut::from(&heartbeat[..]);
+    let buffer = BytesMut::from(&heartbeat[..]);
     let at = Duration::from_secs;
-    let step = session.request(&mut buffer, at(0), &mut counts).unwrap();
+    let step = session.request(&buffer, at(0)).unwrap();
     assert_eq!(step, Step::Login);
     assert!(!session.login("token", at(0)).is_empty());
-    let step = session.request(&mut buffer, at(0), &mut counts).unwrap();
+    let step = session.request(&buffer, at(0)).unwrap();
     assert_eq!(step, Step::Forward(heartbeat.len()));
 
     let mut authenticated = message(ApiKey::SASL_AUTHENTICATE, 1, Direction::Response);
@@ -368,7 +357,7 @@ fn a_node_logs_in_before_the_first_request_and_again_before_the_login_ends() {
     let got = responses(&mut session, 3, &answers.concat(), &mut counts).unwrap();
     assert_eq!(got, answers[2], "the client sees its own answer alone");
 
-    let mut again = |now| session.request(&mut BytesMut::from(&heartbeat[..]), now, &mut counts);
+    let mut again = |now| session.request(&heartbeat, now);
     assert_eq!(again(at(79)).unwrap(), Step::Forward(heartbeat.len()));
     assert_eq!(again(at(81)).unwrap(), Step::Login);
 }
@@ -396,19 +385,13 @@ fn a_drain_lets_the_request_under_way_end_and_takes_no_other() {
     let (mut session, mut counts) = (client(), Counts::default());
     let heartbeat = request(1, &message(ApiKey::HEARTBEAT, 4, Direction::Request));
     let (begin, rest) = heartbeat.split_at(20);
-    requests(&mut session, 100, begin, &mut counts).unwrap();
+    requests(&mut session, 100, begin).unwrap();
     session.drain();
     assert!(!session.is_drained());
-    let mut buffer = BytesMut::from(rest);
-    let step = session
-        .request(&mut buffer, Duration::ZERO, &mut counts)
-        .unwrap();
+    let buffer = BytesMut::from(rest);
+    let step = session.request(&buffer, Duration::ZERO).unwrap();
     assert_eq!(step, Step::Forward(rest.len()));
-    let step = session.request(
-        &mut BytesMut::from(&heartbeat[..]),
-        Duration::ZERO,
-        &mut counts,
-    );
+    let step = session.request(&heartbeat, Duration::ZERO);
     assert_eq!(step.unwrap(), Step::Wait);
     let answer = response(1, &message(ApiKey::HEARTBEAT, 4, Direction::Response));
     responses(&mut session, 100, &answer, &mut counts).unwrap();

@@ -36,8 +36,8 @@ const METADATA_BY_ID: i16 = 12;
 
 type Id = [u8; 16];
 
-/// Names by id. Clones share them. Without a broker to ask (the default), only
-/// what is told by [`TopicNames::learn`] is known.
+/// Names by id. Clones share them. Without a broker to ask (the default),
+/// nothing is known.
 #[derive(Clone, Default)]
 pub struct TopicNames {
     known: Arc<RwLock<HashMap<Id, Arc<str>>>>,
