@@ -2,15 +2,16 @@
 
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use tubeway_testing::checker::History;
 use tubeway_testing::clients::{Client, Target, Until};
 use tubeway_testing::records::Workload;
 use tubeway_testing::tools::Tools;
 
-use super::{Installation, eventually, free_port, tubeway};
+use super::{Installation, eventually, tubeway};
 
 /// A `tubeway connect`; dropped, it ends.
 pub struct Connection {
@@ -24,9 +25,9 @@ impl Connection {
     /// Connects as a service account of namespace `shop`.
     pub fn start(on: &Installation, account: &str) -> Result<Self> {
         // Brokers are on the ports after the bootstrap's.
-        let port = free_port()?;
-        let log =
-            std::fs::File::create(on.scratch().join(format!("connect-{account}-{port}.log")))?;
+        let port = ports_in_a_row()?;
+        let file = on.scratch().join(format!("connect-{account}-{port}.log"));
+        let log = std::fs::File::create(&file)?;
         let child = tubeway()
             .args([
                 "connect",
@@ -40,8 +41,14 @@ impl Connection {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let connection = Self { child, port };
+        let mut connection = Self { child, port };
         eventually(Duration::from_secs(30), "tubeway connect", || {
+            if connection.child.try_wait()?.is_some() {
+                bail!(
+                    "FATAL tubeway connect ended: {}",
+                    std::fs::read_to_string(&file)?
+                );
+            }
             std::net::TcpStream::connect(("127.0.0.1", port)).context("not there yet")
         })?;
         Ok(connection)
@@ -73,6 +80,23 @@ impl Drop for Connection {
             .status();
         let _ = self.child.wait();
     }
+}
+
+/// A port with enough free ones behind it for the brokers, below those that the
+/// system gives to outgoing connections.
+fn ports_in_a_row() -> Result<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 20_000;
+    const NEEDED: u16 = 5;
+    let own = (std::process::id() % 1_000) as u16 * 10;
+    for _ in 0..100 {
+        let port = FIRST + (own + NEXT.fetch_add(NEEDED, Ordering::Relaxed)) % 12_000;
+        let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if (port..port + NEEDED).all(free) {
+            return Ok(port);
+        }
+    }
+    bail!("no {NEEDED} free ports in a row")
 }
 
 /// Applies a manifest.
