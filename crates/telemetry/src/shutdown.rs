@@ -38,7 +38,7 @@ impl Shutdown {
     }
 }
 
-/// A shutdown that SIGTERM or SIGINT begins.
+/// A shutdown that SIGTERM, SIGINT or the end of the terminal (SIGHUP) begins.
 ///
 /// # Panics
 /// Outside a Tokio runtime.
@@ -46,11 +46,13 @@ pub fn on_signal() -> std::io::Result<Shutdown> {
     let shutdown = Shutdown::default();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let begins = shutdown.clone();
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
         }
         begins.begin();
     });
