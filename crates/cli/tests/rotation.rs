@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use support::mesh::{Connection, check, topic};
@@ -17,6 +17,8 @@ use tubeway_testing::tools::Tools;
 
 const RATE: u32 = 300;
 const LOAD: u64 = 300;
+/// Nodes of the demonstration, and partitions of the topic.
+const BROKERS: usize = 3;
 const BEFORE: Duration = Duration::from_secs(60);
 const AWAY: Duration = Duration::from_secs(150);
 
@@ -33,11 +35,10 @@ async fn minute_long_certificates_and_an_absent_issuer_disturb_nobody() -> Resul
     target.timeout = Duration::from_secs(LOAD + 120);
     let load = Client::JavaVerifiable.produce(&tools, &target, &workload);
     let disturbance = async {
-        tokio::time::sleep(BEFORE / 4).await;
+        let began = Instant::now();
         let expiry = certificate_expiry(on)?;
-        let connections = broker_connections(&producer)?;
-        ensure!(connections.len() >= 3, "only {connections:?} are open");
-        tokio::time::sleep(BEFORE * 3 / 4).await;
+        let open = connections_to_all_brokers(&producer).await?;
+        tokio::time::sleep_until((began + BEFORE).into()).await;
         ensure!(
             certificate_expiry(on)? > expiry,
             "the certificate was not renewed"
@@ -46,14 +47,19 @@ async fn minute_long_certificates_and_an_absent_issuer_disturb_nobody() -> Resul
         signal(operator, "STOP")?;
         tokio::time::sleep(AWAY).await;
         signal(operator, "CONT")?;
-        Ok::<_, anyhow::Error>(connections)
+        // Renewed again, and still under load.
+        tokio::time::sleep_until((began + BEFORE + AWAY + BEFORE).into()).await;
+        let still = broker_connections(&producer)?;
+        ensure!(
+            still.is_superset(&open),
+            "of the connections {open:?} only {still:?} are left"
+        );
+        Ok::<_, anyhow::Error>(())
     };
-    let (load, connections) = tokio::join!(load, disturbance);
-    let (load, connections) = (load?, connections?);
+    let (load, disturbance) = tokio::join!(load, disturbance);
+    let load = load?;
+    disturbance?;
     ensure!(load.errors.is_empty(), "the producer saw {:?}", load.errors);
-    // The client has ended, and with it its connections; the nodes' sidecars
-    // have counted what they refused in the meantime.
-    ensure!(!connections.is_empty(), "no connection was seen");
     let consumer = Connection::start(on, "billing")?;
     let until = Until::Records(workload.count);
     let sessions = Client::JavaVerifiable
@@ -84,6 +90,20 @@ fn certificate_expiry(on: &Installation) -> Result<u64> {
         .find_map(|line| line.strip_prefix("tubeway_certificate_expiry_seconds "))
         .context("no expiry in the metrics")?;
     Ok(line.parse::<f64>()? as u64)
+}
+
+/// Waits for a connection to each broker: a producer that fills one batch at a
+/// time meets them one by one.
+async fn connections_to_all_brokers(producer: &Connection) -> Result<BTreeSet<String>> {
+    let deadline = Instant::now() + BEFORE;
+    loop {
+        let open = broker_connections(producer)?;
+        if open.len() >= BROKERS {
+            return Ok(open);
+        }
+        ensure!(Instant::now() < deadline, "only {open:?} are open");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// Local ports of the client sidecar's connections to brokers.
