@@ -128,6 +128,40 @@ impl ResourceType {
         Self::ALL.into_iter().find(|t| t.code() == code)
     }
 
+    /// The operations that mean something for this type (Kafka's
+    /// `AclEntry.supportedOperations`).
+    pub const fn operations(self) -> &'static [Operation] {
+        use Operation::{
+            Alter, AlterConfigs, ClusterAction, Create, CreateTokens, Delete, Describe,
+            DescribeConfigs, DescribeTokens, IdempotentWrite, Read, TwoPhaseCommit, Write,
+        };
+        match self {
+            Self::Topic => &[
+                Read,
+                Write,
+                Create,
+                Describe,
+                Delete,
+                Alter,
+                DescribeConfigs,
+                AlterConfigs,
+            ],
+            Self::Group => &[Read, Describe, Delete, DescribeConfigs, AlterConfigs],
+            Self::Cluster => &[
+                Create,
+                ClusterAction,
+                DescribeConfigs,
+                AlterConfigs,
+                IdempotentWrite,
+                Alter,
+                Describe,
+            ],
+            Self::TransactionalId => &[Describe, Write, TwoPhaseCommit],
+            Self::DelegationToken => &[Describe],
+            Self::User => &[CreateTokens, DescribeTokens],
+        }
+    }
+
     /// The name that stands for every resource of this type.
     pub const fn every(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@
 pub mod acl;
 mod claim;
 pub mod rbac;
+pub mod rules;
 mod spiffe;
 mod topic_name;
 
