@@ -4,12 +4,14 @@
 //! of [`stream`] and from the copy of the last good document on disk. Nothing
 //! here opens a socket or reads a clock.
 
+mod access;
 mod addresses;
 mod error;
 mod flow;
 pub mod stream;
 mod topology;
 
+pub use access::Access;
 pub use addresses::{Addresses, ports};
 pub use error::{ConfigError, Problem};
 pub use flow::Flow;

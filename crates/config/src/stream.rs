@@ -13,6 +13,8 @@ pub const SUBSCRIBE_PATH: &str = "/tubeway.config.v1.ConfigStream/Subscribe";
 pub const SERVICE_NAME: &str = "tubeway.config.v1.ConfigStream";
 /// [`Update::concern`] of a [`crate::Topology`].
 pub const TOPOLOGY: &str = "topology";
+/// [`Update::concern`] of a [`crate::Access`]; only the cluster's own nodes get it.
+pub const ACCESS: &str = "access";
 
 /// From the sidecar: the first message subscribes, the later ones acknowledge.
 #[derive(Clone, PartialEq, prost::Message)]

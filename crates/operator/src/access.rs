@@ -18,10 +18,12 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 use tracing::{info, warn};
-use tubeway_config::ClusterRef;
+use tubeway_config::{Access, ClusterRef};
 use tubeway_policy::rbac::{Compiled, RuleSet, compile};
 
+use crate::cluster::names;
 use crate::kafka_admin::AdminDirectory;
+use crate::stream::AccessDocuments;
 
 mod inputs;
 mod stores;
@@ -50,6 +52,8 @@ pub struct Context {
     /// The operator's own principal, `User:spiffe://…`: a super user whose ACLs,
     /// if it has any, are not touched.
     pub operator_principal: String,
+    /// Where the nodes' sidecars get the rules from.
+    pub documents: AccessDocuments,
 }
 
 /// The workers that run, one a cluster that can be reached.
@@ -82,6 +86,7 @@ pub async fn controller(context: Context) -> Result<(), StoresGone> {
             }
             findings.clone_from(&compiled.findings);
         }
+        context.publish(&compiled);
         workers.publish(&context, compiled);
         tokio::select! {
             rbac = changes.changed() => rbac.map_err(|_| StoresGone)?,
@@ -89,6 +94,32 @@ pub async fn controller(context: Context) -> Result<(), StoresGone> {
             Some(ended) = workers.tasks.join_next() => workers.ended(&ended),
         }
         sleep(DEBOUNCE).await;
+    }
+}
+
+// === impl Context ===
+
+impl Context {
+    /// Gives the rules to the sidecars, whether or not brokers answer already:
+    /// without rules a sidecar lets nobody in, the operator included.
+    fn publish(&self, compiled: &Compiled) {
+        for (cluster, rules) in &compiled.clusters {
+            let cluster = ClusterRef {
+                namespace: cluster.namespace.clone(),
+                name: cluster.name.clone(),
+            };
+            let Ok(nodes) = names::node_id(&self.trust_domain, &cluster) else {
+                continue;
+            };
+            let super_users = [nodes.principal(), self.operator_principal.clone()];
+            let document = Access {
+                cluster: cluster.clone(),
+                access: rules.for_sidecars(super_users),
+            };
+            if self.documents.publish(document) {
+                info!(%cluster, rules = rules.len(), "access rules are sent to the sidecars");
+            }
+        }
     }
 }
 

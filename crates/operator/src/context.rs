@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::health::HealthSource;
 use crate::kafka_admin::AdminDirectory;
 use crate::metrics::Metrics;
-use crate::stream::Topologies;
+use crate::stream::{AccessDocuments, Topologies};
 
 /// What every controller has at hand. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +27,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// The newest topology of each cluster, and who has taken it.
     pub topologies: Topologies,
+    /// The newest access rules of each cluster, and who has taken them.
+    pub access: AccessDocuments,
     /// The clusters whose brokers can be reached.
     pub admins: AdminDirectory,
     /// Asks Kafka clusters how they are.
@@ -46,6 +48,8 @@ pub struct Parts {
     pub identity: IdentityStore,
     /// As [`Context::topologies`].
     pub topologies: Topologies,
+    /// As [`Context::access`].
+    pub access: AccessDocuments,
     /// As [`Context::admins`].
     pub admins: AdminDirectory,
     /// As [`Context::health`].
@@ -83,6 +87,7 @@ impl Context {
             identity: parts.identity,
             metrics: Arc::new(Metrics::new()),
             topologies: parts.topologies,
+            access: parts.access,
             admins: parts.admins,
             health: parts.health,
             roots: parts.roots,

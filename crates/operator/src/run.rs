@@ -28,7 +28,7 @@ use crate::context::{Context, Parts};
 use crate::error::Error;
 use crate::health::KafkaHealth;
 use crate::kafka_admin::AdminDirectory;
-use crate::stream::{ConfigService, Topologies};
+use crate::stream::{AccessDocuments, ConfigService, Topologies};
 use crate::{access, cluster, crds, http, roots, topics};
 
 /// How long the operator may take to get its own certificate.
@@ -132,6 +132,7 @@ pub async fn run(
         identity,
         // Milliseconds leave room for a thousand changes a second between restarts.
         topologies: Topologies::above(milliseconds()),
+        access: AccessDocuments::above(milliseconds()),
         health: Arc::new(KafkaHealth::new(admins.clone())),
         admins,
         roots,
@@ -163,11 +164,12 @@ async fn serve(
         shutdown.clone(),
     ));
     tasks.spawn(serve_http(ctx.clone(), listeners.metrics, shutdown.clone()));
-    let topologies = ctx.topologies.clone();
+    let (topologies, rules) = (ctx.topologies.clone(), ctx.access.clone());
     tasks.spawn(async move {
         shutdown.await;
         // Streams have no end of their own: without this they would be cut.
         topologies.close();
+        rules.close();
     });
     tracing::info!(namespace = ctx.config.namespace, "operator running");
     while let Some(ended) = tasks.join_next().await {
@@ -195,6 +197,7 @@ impl Access {
                 admins: ctx.admins.clone(),
                 trust_domain: ctx.config.trust_domain.clone(),
                 operator_principal: operator_id.principal(),
+                documents: ctx.access.clone(),
             },
             topics: topics::Context {
                 client: ctx.client.clone(),
@@ -232,7 +235,11 @@ async fn serve_grpc(
 ) {
     let reviewer = Arc::new(KubernetesReviewer::new(ctx.client.clone()));
     let issuer = CaService::new(ca, reviewer, TOKEN_AUDIENCE, ctx.config.cert_ttl);
-    let stream = ConfigService::new(ctx.topologies.clone(), Arc::clone(&ctx.metrics));
+    let stream = ConfigService::new(
+        ctx.topologies.clone(),
+        ctx.access.clone(),
+        Arc::clone(&ctx.metrics),
+    );
     let routes = Routes::new(issuer).add_service(stream);
     // A workload that asks for its first certificate has none to show.
     let tls = server_config_optional_client(&ctx.identity, Expected::InTrustDomain, &[b"h2"]);

@@ -18,7 +18,7 @@ use tubeway_operator::context::{Context, Parts};
 use tubeway_operator::error::Result;
 use tubeway_operator::health::{Depth, HealthReport, HealthSource};
 use tubeway_operator::kafka_admin::AdminDirectory;
-use tubeway_operator::stream::Topologies;
+use tubeway_operator::stream::{AccessDocuments, Topologies};
 use tubeway_planner::{Health, Quorum};
 
 const CLUSTER: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkaclusters/demo";
@@ -54,6 +54,7 @@ impl World {
             config: Arc::new(config()),
             identity: IdentityStore::new("cluster.local"),
             topologies: Topologies::default(),
+            access: AccessDocuments::default(),
             admins: AdminDirectory::with(|_| None),
             health: Arc::new(health.clone()),
             roots,
@@ -155,7 +156,7 @@ async fn a_cluster_is_made_and_then_left_alone() {
     let pool = world.api.get(POOL).unwrap();
     assert_eq!(pool["status"]["nodeIds"], json!([0, 1, 2]));
     let topology = world.ctx.topologies.current(&world.key).unwrap();
-    assert_eq!(topology.topology.nodes.len(), 3);
+    assert_eq!(topology.document.nodes.len(), 3);
 
     world.look().await.unwrap();
     assert_eq!(world.api.take_writes(), Vec::<String>::new());

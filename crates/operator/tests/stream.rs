@@ -12,8 +12,10 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::service::Routes;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
-use tubeway_config::stream::{Outcome, Report, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, Update};
-use tubeway_config::{ClusterRef, Topology};
+use tubeway_config::stream::{
+    ACCESS, Outcome, Report, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, Update,
+};
+use tubeway_config::{Access, ClusterRef, Topology};
 use tubeway_identity::IdentityStore;
 use tubeway_identity::ca::CertificateAuthority;
 use tubeway_identity::channel::{H2, tls_channel};
@@ -22,8 +24,9 @@ use tubeway_identity::tls::{
     Expected, bootstrap_client_config, client_config, server_config_optional_client,
 };
 use tubeway_operator::metrics::Metrics;
-use tubeway_operator::stream::{ConfigService, Topologies};
+use tubeway_operator::stream::{AccessDocuments, ConfigService, Topologies};
 use tubeway_policy::SpiffeId;
+use tubeway_policy::rules::AccessRules;
 
 const NAME: &str = "operator.test";
 
@@ -31,6 +34,7 @@ struct Mesh {
     ca: Arc<ArcSwap<CertificateAuthority>>,
     address: String,
     topologies: Topologies,
+    access: AccessDocuments,
 }
 
 struct Sidecar {
@@ -72,6 +76,23 @@ async fn a_client_gets_the_topology_and_counts_for_nothing() {
 }
 
 #[tokio::test]
+async fn only_the_clusters_own_nodes_are_told_who_may_do_what() {
+    let mesh = Mesh::start().await;
+    mesh.access.publish(Access {
+        cluster: cluster(),
+        access: AccessRules::default(),
+    });
+    let mut node = mesh.connect(Some("demo-node"), "kafka").await.unwrap();
+    let update = node.updates.message().await.unwrap().unwrap();
+    assert_eq!(update.concern, ACCESS);
+    // A client would have got it before what is published after it.
+    let mut client = mesh.connect(Some("checkout"), "shop").await.unwrap();
+    mesh.topologies.publish(topology("first"));
+    let update = client.updates.message().await.unwrap().unwrap();
+    assert_eq!(update.concern, TOPOLOGY);
+}
+
+#[tokio::test]
 async fn a_caller_without_a_certificate_is_refused() {
     let mesh = Mesh::start().await;
     mesh.topologies.publish(topology("first"));
@@ -89,10 +110,15 @@ impl Mesh {
             ca: Arc::new(ArcSwap::from_pointee(ca)),
             address: String::new(),
             topologies: Topologies::default(),
+            access: AccessDocuments::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let service = ConfigService::new(mesh.topologies.clone(), Arc::new(Metrics::new()));
+        let service = ConfigService::new(
+            mesh.topologies.clone(),
+            mesh.access.clone(),
+            Arc::new(Metrics::new()),
+        );
         let store = mesh.store("tubeway-operator", "tubeway-system");
         let tls = server_config_optional_client(&store, Expected::InTrustDomain, &[H2]);
         tokio::spawn(serve_tls(

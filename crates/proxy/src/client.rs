@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
+use async_trait::async_trait;
 use tokio::net::TcpStream;
 use tracing::{debug, info, warn};
 use tubeway_config::{ClusterRef, Node, Topology, ports};
 use tubeway_identity::IdentityStore;
 use tubeway_policy::SpiffeId;
-use tubeway_session::{Routes, Session};
+use tubeway_policy::rules::Authorizer;
+use tubeway_session::{Routes, Session, TopicId};
 use tubeway_telemetry::Shutdown;
 
 use crate::accept::Listener;
@@ -26,7 +28,8 @@ use crate::dial;
 use crate::metrics::Metrics;
 use crate::node::names::TopicNames;
 use crate::observe::Counting;
-use crate::pump::{End, Tokens, pump};
+use crate::pump::{End, Surroundings, pump};
+use crate::rules::RulesInForce;
 use crate::settings::{ClientSettings, Settings};
 
 /// Serves the application's connections.
@@ -45,7 +48,7 @@ struct ClientSidecar {
 }
 
 /// The client role logs in by its certificate alone.
-struct NoTokens;
+struct NoQuestions;
 
 /// Runs until the shutdown.
 pub async fn run(
@@ -56,7 +59,13 @@ pub async fn run(
     health: Health,
     shutdown: Shutdown,
 ) -> Result<()> {
-    let topology = Control::start(settings.clone(), identity.clone(), shutdown.clone());
+    // Access is for the nodes' sidecars to decide: none comes here.
+    let topology = Control::start(
+        settings.clone(),
+        identity.clone(),
+        RulesInForce::default(),
+        shutdown.clone(),
+    );
     let own = tokio::select! {
         svid = identity.ready() => svid.id().clone(),
         () = shutdown.wait() => return Ok(()),
@@ -154,7 +163,15 @@ impl ClientSidecar {
         };
         let session = Session::client(routes, self.settings.rack.clone());
         let counting = Counting::new(self.metrics.clone(), self.own.as_str(), self.names.clone());
-        let end = pump(stream, broker, session, counting, &NoTokens, &self.shutdown).await;
+        let end = pump(
+            stream,
+            broker,
+            session,
+            counting,
+            &NoQuestions,
+            &self.shutdown,
+        )
+        .await;
         match end {
             End::Refused(reason) => info!(%reason, %from, "client connection refused"),
             end => debug!(%end, %from, "client connection ended"),
@@ -189,10 +206,19 @@ impl ClientSidecar {
 
 type Broker = tokio_rustls::client::TlsStream<TcpStream>;
 
-// === impl NoTokens ===
+// === impl NoQuestions ===
 
-impl Tokens for NoTokens {
+#[async_trait]
+impl Surroundings for NoQuestions {
     fn token(&self) -> Option<String> {
+        None
+    }
+
+    async fn resolve(&self, _: Vec<TopicId>) -> Option<Vec<TopicId>> {
+        None
+    }
+
+    fn newer_rules(&self, _: &Arc<Authorizer>) -> Option<Arc<Authorizer>> {
         None
     }
 }

@@ -13,13 +13,16 @@ use rustls_pki_types::ServerName;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{info, warn};
-use tubeway_config::Topology;
-use tubeway_config::stream::{Outcome, Report, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, Update};
+use tubeway_config::stream::{
+    ACCESS, Outcome, Report, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, Update,
+};
+use tubeway_config::{Access, ClusterRef, Topology};
 use tubeway_identity::IdentityStore;
 use tubeway_identity::channel::{H2, tls_channel};
 use tubeway_identity::tls::{Expected, client_config_checking_name};
 use tubeway_telemetry::Shutdown;
 
+use crate::rules::RulesInForce;
 use crate::settings::Settings;
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -33,7 +36,7 @@ pub struct Control {
     settings: Arc<Settings>,
     identity: IdentityStore,
     topology: watch::Sender<Option<Arc<Topology>>>,
-    saved: PathBuf,
+    rules: RulesInForce,
 }
 
 /// Why one attempt at the stream ended.
@@ -50,21 +53,24 @@ enum StreamEnd {
 // === impl Control ===
 
 impl Control {
-    /// Starts from what was saved, and follows the operator in a task.
+    /// Starts from what was saved, and follows the operator in a task. The
+    /// access rules that come are set in `rules`.
     pub fn start(
         settings: Arc<Settings>,
         identity: IdentityStore,
+        rules: RulesInForce,
         shutdown: Shutdown,
     ) -> Topologies {
-        let saved = settings.state_dir.join("topology.json");
-        let last = load(&saved, &settings);
-        let (topology, receiver) = watch::channel(last);
+        let (topology, receiver) = watch::channel(None);
         let control = Self {
             settings,
             identity,
             topology,
-            saved,
+            rules,
         };
+        for concern in [TOPOLOGY, ACCESS] {
+            control.restore(concern);
+        }
         tokio::spawn(async move {
             tokio::select! {
                 () = control.follow() => {}
@@ -72,6 +78,20 @@ impl Control {
             }
         });
         receiver
+    }
+
+    /// Takes the last good document of a concern, if one was saved.
+    fn restore(&self, concern: &str) {
+        let Ok(document) = std::fs::read(self.saved(concern)) else {
+            return;
+        };
+        if let Err(error) = self.take(concern, &document) {
+            warn!(concern, %error, "the saved configuration is not usable");
+        }
+    }
+
+    fn saved(&self, concern: &str) -> PathBuf {
+        self.settings.state_dir.join(format!("{concern}.json"))
     }
 
     async fn follow(&self) {
@@ -83,7 +103,7 @@ impl Control {
                 Ok(()) => StreamEnd::Closed,
                 Err(end) => end,
             };
-            if !unchanged(had.as_ref(), self.topology.borrow().as_ref()) {
+            if had != *self.topology.borrow() {
                 retry = FIRST_RETRY;
             }
             warn!(error = %end, address = %self.settings.control_plane.address,
@@ -139,63 +159,62 @@ impl Control {
     }
 
     fn apply(&self, update: &Update) -> Outcome {
-        let error = match update.concern.as_str() {
-            TOPOLOGY => self.apply_topology(update).err().unwrap_or_default(),
-            other => format!("this sidecar does not know the concern {other:?}"),
-        };
-        if !error.is_empty() {
-            warn!(concern = update.concern, version = update.version, %error, "configuration refused");
+        let Update {
+            concern, version, ..
+        } = update;
+        let taken = self.take(concern, &update.document);
+        match &taken {
+            Ok(false) => {}
+            Ok(true) => {
+                info!(concern, version, "configuration applied");
+                if let Err(error) = save(&self.saved(concern), &update.document) {
+                    warn!(concern, %error, "configuration could not be saved for the next start");
+                }
+            }
+            Err(error) => warn!(concern, version, %error, "configuration refused"),
         }
         Outcome {
-            concern: update.concern.clone(),
-            version: update.version,
-            error,
+            concern: concern.clone(),
+            version: *version,
+            error: taken.err().unwrap_or_default(),
         }
     }
 
-    fn apply_topology(&self, update: &Update) -> Result<(), String> {
-        let new = Topology::from_json(&update.document).map_err(|e| e.to_string())?;
-        if new.cluster != self.settings.cluster {
-            return Err(format!(
-                "topology of {} given to a sidecar of {}",
-                new.cluster, self.settings.cluster
-            ));
+    /// Checks a document and lets it take effect; whether it is another one
+    /// than before.
+    fn take(&self, concern: &str, document: &[u8]) -> Result<bool, String> {
+        match concern {
+            TOPOLOGY => self.take_topology(document),
+            ACCESS => self.take_access(document),
+            other => Err(format!("this sidecar does not know the concern {other:?}")),
         }
+    }
+
+    fn take_topology(&self, document: &[u8]) -> Result<bool, String> {
+        let new = Topology::from_json(document).map_err(|e| e.to_string())?;
+        self.check_cluster(&new.cluster)?;
         let new = Arc::new(new);
-        let changed = self.topology.send_if_modified(|current| {
-            if unchanged(current.as_ref(), Some(&new)) {
-                return false;
+        Ok(self.topology.send_if_modified(|current| {
+            let changed = current.as_ref() != Some(&new);
+            if changed {
+                *current = Some(new.clone());
             }
-            *current = Some(new.clone());
-            true
-        });
-        if changed {
-            info!(
-                version = update.version,
-                nodes = new.nodes.len(),
-                "topology applied"
-            );
-            if let Err(error) = save(&self.saved, &update.document) {
-                warn!(%error, "topology could not be saved for the next start");
-            }
-        }
-        Ok(())
+            changed
+        }))
     }
-}
 
-fn unchanged(old: Option<&Arc<Topology>>, new: Option<&Arc<Topology>>) -> bool {
-    old == new
-}
+    fn take_access(&self, document: &[u8]) -> Result<bool, String> {
+        let new = Access::from_json(document).map_err(|e| e.to_string())?;
+        self.check_cluster(&new.cluster)?;
+        Ok(self.rules.replace(new.access))
+    }
 
-fn load(path: &Path, settings: &Settings) -> Option<Arc<Topology>> {
-    let bytes = std::fs::read(path).ok()?;
-    match Topology::from_json(&bytes) {
-        Ok(topology) if topology.cluster == settings.cluster => Some(Arc::new(topology)),
-        Ok(_) => None,
-        Err(error) => {
-            warn!(%error, "saved topology is not usable");
-            None
+    fn check_cluster(&self, of: &ClusterRef) -> Result<(), String> {
+        let own = &self.settings.cluster;
+        if of == own {
+            return Ok(());
         }
+        Err(format!("a document of {of} given to a sidecar of {own}"))
     }
 }
 

@@ -17,4 +17,5 @@ mod observe;
 pub mod probe;
 pub mod pump;
 mod relay;
+pub mod rules;
 pub mod settings;

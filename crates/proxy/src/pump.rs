@@ -6,13 +6,15 @@
 //! bounded size. When either side ends, the other is ended too.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
-use tubeway_session::{Observe, Refusal, Session, Step};
+use tubeway_policy::rules::Authorizer;
+use tubeway_session::{Observe, Refusal, Session, Step, TopicId};
 use tubeway_telemetry::Shutdown;
 
 /// An idle connection holds this much a direction.
@@ -22,10 +24,19 @@ const LARGE: usize = 256 * 1024;
 /// How long answers on their way may take once a drain has begun.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Gives the token of a login, when the session asks for one.
-pub trait Tokens: Sync {
-    /// A fresh token for the connection's principal; none ends the connection.
+/// Answers what a session asks of the sidecar around it.
+#[async_trait]
+pub trait Surroundings: Sync {
+    /// A fresh token for a login as the connection's principal; none ends the
+    /// connection.
     fn token(&self) -> Option<String>;
+
+    /// Finds out what these topic ids are called, and says which of them are no
+    /// topics'. None, where that cannot be found out, ends the connection.
+    async fn resolve(&self, ids: Vec<TopicId>) -> Option<Vec<TopicId>>;
+
+    /// The access rules in force, if these are no longer.
+    fn newer_rules(&self, than: &Arc<Authorizer>) -> Option<Arc<Authorizer>>;
 }
 
 /// Why a connection ended.
@@ -55,8 +66,10 @@ struct Shared<'a, O> {
     session: Mutex<(Session, O)>,
     /// A response has been passed on: a waiting request may go.
     answered: Notify,
+    /// The session has an answer of its own for the client.
+    queued: Notify,
     begun: Instant,
-    tokens: &'a dyn Tokens,
+    surroundings: &'a dyn Surroundings,
 }
 
 /// Runs a connection to its end.
@@ -65,7 +78,7 @@ pub async fn pump<C, B, O>(
     broker: B,
     session: Session,
     observe: O,
-    tokens: &dyn Tokens,
+    surroundings: &dyn Surroundings,
     shutdown: &Shutdown,
 ) -> End
 where
@@ -78,8 +91,9 @@ where
     let shared = Shared {
         session: Mutex::new((session, observe)),
         answered: Notify::new(),
+        queued: Notify::new(),
         begun: Instant::now(),
-        tokens,
+        surroundings,
     };
     let end = tokio::select! {
         end = requests(&shared, client_read, &mut broker_write) => end,
@@ -113,8 +127,20 @@ where
                 shared.answered.notified().await;
                 continue;
             }
+            Ok(Step::Answered(n)) => {
+                input.buffer.advance(n);
+                shared.queued.notify_one();
+                continue;
+            }
+            Ok(Step::Ask(ids)) => {
+                let Some(none) = shared.surroundings.resolve(ids).await else {
+                    return Refusal::Denied("topic ids could not be resolved").into();
+                };
+                shared.with(|session, _, _| session.no_such_topics(none));
+                continue;
+            }
             Ok(Step::Login) => {
-                let Some(token) = shared.tokens.token() else {
+                let Some(token) = shared.surroundings.token() else {
                     return Refusal::Login("no token could be signed".to_owned()).into();
                 };
                 let login = shared.with(|session, _, now| session.login(&token, now));
@@ -144,8 +170,11 @@ where
         let written = match step {
             Err(refusal) => return refusal.into(),
             Ok(Step::NeedMore) => {
-                if input.read(&mut from).await.is_err() {
-                    return End::Broker;
+                tokio::select! {
+                    read = input.read(&mut from) => if read.is_err() {
+                        return End::Broker;
+                    },
+                    () = shared.queued.notified() => {}
                 }
                 continue;
             }
@@ -191,7 +220,7 @@ async fn write<W: AsyncWrite + Unpin>(
             buffer.advance(consumed);
             to.write_all(&with).await?;
         }
-        Step::NeedMore | Step::Login | Step::Wait => {}
+        Step::NeedMore | Step::Login | Step::Wait | Step::Answered(_) | Step::Ask(_) => {}
     }
     Ok(())
 }
@@ -237,6 +266,10 @@ impl<O> Shared<'_, O> {
     fn with<T>(&self, decide: impl FnOnce(&mut Session, &mut O, Duration) -> T) -> T {
         let mut guard = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let (session, observe) = &mut *guard;
+        let rules = session.rules();
+        if let Some(rules) = rules.and_then(|rules| self.surroundings.newer_rules(rules)) {
+            session.set_rules(rules);
+        }
         decide(session, observe, self.begun.elapsed())
     }
 }

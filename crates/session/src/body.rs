@@ -3,15 +3,16 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use tubeway_protocol::frame::PREFIX;
 use tubeway_protocol::header::ResponseHeader;
-use tubeway_protocol::rewrite::{AddressRewriter, EndpointRewriter, fill_rack_id};
+use tubeway_protocol::rewrite::{AddressRewriter, EndpointRewriter};
 use tubeway_protocol::schema::UnknownMessage;
 use tubeway_protocol::walk::{Event, Interest, Mark, Trailing, Walker, What};
 use tubeway_protocol::{ApiKey, Direction, Schemas};
 
 use crate::observe::{Observe, Topic};
+use crate::records::framed;
 use crate::session::Routes;
 
 /// Error code TOPIC_AUTHORIZATION_FAILED.
@@ -335,27 +336,6 @@ pub(crate) fn rewrite_whole(
         Some(body) => framed(&head[PREFIX..], &body),
         None => frame.clone(),
     })
-}
-
-/// A fetch with its header and body, as a frame that asks for `rack`. One that
-/// names a rack of its own keeps it.
-pub(crate) fn with_rack(
-    version: i16,
-    header: &[u8],
-    body: &[u8],
-    rack: &str,
-) -> Result<Bytes, String> {
-    let filled = fill_rack_id(version, body, rack).map_err(|e| e.to_string())?;
-    Ok(framed(header, filled.as_deref().unwrap_or(body)))
-}
-
-fn framed(header: &[u8], body: &[u8]) -> Bytes {
-    let length = header.len() + body.len();
-    let mut frame = BytesMut::with_capacity(PREFIX + length);
-    frame.put_i32(length as i32);
-    frame.put_slice(header);
-    frame.put_slice(body);
-    frame.freeze()
 }
 
 fn note(denied: &mut Vec<Topic>, topic: Option<&Topic>) {

@@ -21,14 +21,21 @@
 //! the client; their answers are taken out again. Kafka answers the requests of
 //! a connection in order, so the queue is all that is needed to tell them apart.
 
+pub mod access;
 mod body;
+mod guard;
 mod observe;
+mod places;
+mod records;
 mod request;
 mod response;
 pub mod sasl;
 mod session;
 mod step;
+mod verdict;
+mod versions;
 
+pub use guard::{Guard, SharedNames, TopicId};
 pub use observe::{Observe, Topic};
 pub use session::{Routes, Session};
 pub use step::{Refusal, Step};

@@ -2,20 +2,35 @@
 
 use std::time::Duration;
 
-use tubeway_protocol::ApiKey;
 use tubeway_protocol::frame::PREFIX;
-use tubeway_protocol::header::{HeaderError, RequestHeader};
+use tubeway_protocol::header::{HeaderError, RequestHeader, ResponseHeader};
+use tubeway_protocol::rewrite::fill_rack_id;
 use tubeway_protocol::schema::UnknownMessage;
+use tubeway_protocol::{ApiKey, Direction, Schemas};
 
-use crate::body::{Produced, RequestBody, with_rack};
-use crate::session::{InFlight, InFlightKind, Role, Shared};
+use crate::body::{Ended, Produced, RequestBody};
+use crate::guard::Guard;
+use crate::places::Places;
+use crate::records::{Beginning, Large, UNACKNOWLEDGED, framed};
+use crate::session::{InFlight, InFlightKind, Node, Role, Shared};
 use crate::step::{Refusal, Step};
+use crate::verdict::{self, Amendment, Outcome, put_together};
+use crate::{sasl, versions};
 
 /// Kafka's own default limit (`socket.request.max.bytes`).
 const MAX_FRAME: u32 = 100 * 1024 * 1024;
 /// A fetch of so many bytes names some ten thousand partitions; a larger one
 /// passes without the client's rack rather than be held in memory.
 const MAX_HELD: u32 = 1024 * 1024;
+/// Requests that are looked at before they go on are held whole. This much is
+/// a commit of some hundred thousand partitions.
+const MAX_WHOLE: u32 = 16 * 1024 * 1024;
+/// A Produce up to this size is held whole, so that what is denied in it can be
+/// cut out. Java sends no larger ones unless told to.
+const MAX_PRODUCE: u32 = 1024 * 1024;
+/// So much of a larger one has to be there before it begins to pass: its first
+/// topic is in it.
+const LOOK_AHEAD: usize = 64 * 1024;
 /// From which version on a fetch can carry a rack (KIP-392).
 const FETCH_WITH_RACK: i16 = 11;
 
@@ -30,6 +45,8 @@ struct Passing {
     remaining: usize,
     header: Known,
     body: RequestBody,
+    /// Judges a Produce that is too large to be held.
+    large: Option<Box<Large>>,
 }
 
 /// What is remembered of a header.
@@ -56,6 +73,13 @@ impl Requests {
     ) -> Result<Step, Refusal> {
         let mut forward = 0;
         loop {
+            if self.is_dropping() && !buffer[forward..].is_empty() {
+                // What came before it goes first.
+                return Ok(match forward {
+                    0 => Step::Answered(self.pass(shared, buffer)?),
+                    n => Step::Forward(n),
+                });
+            }
             if self.body.is_some() {
                 forward += self.pass(shared, &buffer[forward..])?;
                 if self.body.is_some() {
@@ -64,7 +88,7 @@ impl Requests {
                 continue;
             }
             match self.begin(shared, &buffer[forward..], now, forward == 0)? {
-                Begin::Body(header) => forward += header,
+                Begin::Body(n) | Begin::Whole(n) => forward += n,
                 Begin::Alone(step) if forward == 0 => return Ok(step),
                 // What came before it goes first.
                 Begin::Alone(_) | Begin::More => break,
@@ -110,38 +134,43 @@ impl Requests {
             correlation_id: header.correlation_id,
         };
         let header_length = header.length;
-        if let Role::Client {
-            rack: Some(rack), ..
-        } = &shared.role
-            && known.api == ApiKey::FETCH
-            && known.version >= FETCH_WITH_RACK
-            && length <= MAX_HELD
-        {
+        if let Some(limit) = whole_limit(shared, known, length) {
+            if length > limit {
+                return Err(Refusal::FrameLength(i64::from(length)));
+            }
             if frame.len() < length as usize {
                 return Ok(Begin::More);
             }
-            // Anything before this frame is forwarded first.
-            if !first {
-                return Ok(Begin::Alone(Step::NeedMore));
-            }
-            let (head, body) = frame[..length as usize].split_at(header_length);
-            let with = with_rack(known.version, head, body, rack)
-                .map_err(|error| malformed(known, error))?;
-            self.sent(shared, known, Vec::new());
-            return Ok(Begin::Alone(Step::Replace {
-                consumed: PREFIX + length as usize,
-                with,
-            }));
+            let frame = &frame[..length as usize];
+            return whole(shared, known, header_length, frame, first);
         }
         let remaining = length as usize - header_length;
+        let beginning = &frame[header_length..frame.len().min(length as usize)];
+        let mut large = None;
+        if let (Role::Node(node), ApiKey::PRODUCE) = (&shared.role, known.api) {
+            if beginning.len() < LOOK_AHEAD.min(remaining) {
+                return Ok(Begin::More);
+            }
+            large = match begin_large(&node.guard, known, beginning, remaining)? {
+                Beginning::Ask(ids) => return Ok(Begin::Alone(Step::Ask(ids))),
+                Beginning::Drops(_) if !first => return Ok(Begin::Alone(Step::NeedMore)),
+                Beginning::Drops(large) | Beginning::Passes(large) => Some(large),
+            };
+        }
         let body =
             RequestBody::new(known.api, known.version, remaining as u32).map_err(unknown_api)?;
         self.body = Some(Passing {
             remaining,
             header: known,
             body,
+            large,
         });
-        Ok(Begin::Body(PREFIX + header_length))
+        let header = PREFIX + header_length;
+        Ok(if self.is_dropping() {
+            Begin::Alone(Step::Answered(header))
+        } else {
+            Begin::Body(header)
+        })
     }
 
     /// Lets the body pass as far as it is there; how many bytes that was.
@@ -150,44 +179,216 @@ impl Requests {
             return Ok(0);
         };
         let n = passing.remaining.min(bytes.len());
-        let header = passing.header;
-        passing
-            .body
-            .feed(&bytes[..n])
-            .map_err(|error| malformed(header, error))?;
+        passing.feed(shared, &bytes[..n])?;
         passing.remaining -= n;
         if passing.remaining == 0
             && let Some(done) = self.body.take()
         {
-            let ended = done
-                .body
-                .finish()
-                .map_err(|error| malformed(header, error))?;
-            if ended.wants_answer {
-                self.sent(shared, header, ended.produced);
-            }
+            done.finish(shared)?;
         }
         Ok(n)
     }
 
-    #[expect(
-        clippy::unused_self,
-        reason = "reads as what it is: this direction has sent a request"
-    )]
-    fn sent(&self, shared: &mut Shared, header: Known, produced: Vec<Produced>) {
-        shared.in_flight.push_back(InFlight {
-            correlation_id: header.correlation_id,
-            api: header.api,
-            version: header.version,
-            kind: InFlightKind::Client(produced),
+    fn is_dropping(&self) -> bool {
+        let large = self.body.as_ref().and_then(|body| body.large.as_ref());
+        large.is_some_and(|large| large.is_dropped())
+    }
+}
+
+// === impl Passing ===
+
+impl Passing {
+    fn feed(&mut self, shared: &Shared, chunk: &[u8]) -> Result<(), Refusal> {
+        let header = self.header;
+        if let (Some(large), Role::Node(node)) = (&mut self.large, &shared.role) {
+            large
+                .feed(&node.guard, chunk)
+                .map_err(|error| malformed(header, error.to_string()))?
+                .map_err(Refusal::Denied)?;
+        }
+        let fed = self.body.feed(chunk);
+        fed.map_err(|error| malformed(header, error))
+    }
+
+    fn finish(self, shared: &mut Shared) -> Result<(), Refusal> {
+        let header = self.header;
+        let ended = self.body.finish().map_err(|e| malformed(header, e))?;
+        match (self.large, &shared.role) {
+            (Some(large), Role::Node(node)) if large.is_dropped() => {
+                if !ended.wants_answer {
+                    return Err(Refusal::Denied(UNACKNOWLEDGED));
+                }
+                let answer = large
+                    .answer(&node.guard)
+                    .and_then(|answer| put_together(&answer));
+                let answer = answer.map_err(|error| malformed(header, error.to_string()))?;
+                answered(shared, header, &answer)
+            }
+            _ => {
+                forwarded(shared, header, ended, Amendment::None);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn begin_large(
+    guard: &Guard,
+    header: Known,
+    beginning: &[u8],
+    length: usize,
+) -> Result<Beginning, Refusal> {
+    let layout = Schemas::get()
+        .layout(header.api, header.version, Direction::Request)
+        .map_err(unknown_api)?;
+    Large::begin(guard, layout, beginning, length)
+        .map_err(|error| malformed(header, error.to_string()))
+}
+
+/// How large a request may be that has to be seen whole; `None` for one that
+/// passes as it comes.
+fn whole_limit(shared: &Shared, header: Known, length: u32) -> Option<u32> {
+    match (&shared.role, header.api) {
+        (_, ApiKey::API_VERSIONS) => Some(MAX_HELD),
+        (Role::Client { rack, .. }, ApiKey::FETCH) => {
+            let wants = rack.is_some() && header.version >= FETCH_WITH_RACK && length <= MAX_HELD;
+            wants.then_some(MAX_HELD)
+        }
+        (Role::Client { .. }, _) => None,
+        (Role::Node(_), ApiKey::PRODUCE) => (length <= MAX_PRODUCE).then_some(MAX_PRODUCE),
+        (Role::Node(_), _) => Some(MAX_WHOLE),
+    }
+}
+
+/// Decides about a whole frame, here without its length.
+fn whole(
+    shared: &mut Shared,
+    header: Known,
+    header_length: usize,
+    frame: &[u8],
+    first: bool,
+) -> Result<Begin, Refusal> {
+    let (head, body) = frame.split_at(header_length);
+    let outcome = decide(shared, header, body).map_err(|e| malformed(header, e))?;
+    let consumed = PREFIX + frame.len();
+    // All but a pass is a step of its own: what came before goes first, and
+    // this frame is decided about again.
+    if !first && !matches!(outcome, Outcome::Pass(_)) {
+        return Ok(Begin::Alone(Step::NeedMore));
+    }
+    let begin = match outcome {
+        Outcome::Ask(ids) => return Ok(Begin::Alone(Step::Ask(ids))),
+        Outcome::Close(reason) => return Err(Refusal::Denied(reason)),
+        Outcome::Pass(amendment) => {
+            let produced = checked(header, body)?;
+            forwarded(shared, header, produced, amendment);
+            Begin::Whole(consumed)
+        }
+        Outcome::Instead(with, amendment) => {
+            let produced = checked(header, &with)?;
+            forwarded(shared, header, produced, amendment);
+            Begin::Alone(Step::Replace {
+                consumed,
+                with: framed(head, &with),
+            })
+        }
+        Outcome::Answer(answer) => {
+            let body = put_together(&answer).map_err(|e| malformed(header, e.to_string()))?;
+            answered(shared, header, &body)?;
+            Begin::Alone(Step::Answered(consumed))
+        }
+        Outcome::AnswerBytes(body) => {
+            answered(shared, header, &body)?;
+            Begin::Alone(Step::Answered(consumed))
+        }
+    };
+    if let Role::Node(node) = &mut shared.role {
+        node.guard.decided();
+    }
+    Ok(begin)
+}
+
+fn decide(shared: &mut Shared, header: Known, body: &[u8]) -> Result<Outcome, String> {
+    let (api, version) = (header.api, header.version);
+    if api == ApiKey::API_VERSIONS {
+        return Ok(match versions::too_new() {
+            Some(answer) if !versions::knows(version) => Outcome::AnswerBytes(answer),
+            _ => Outcome::Pass(Amendment::Versions),
         });
     }
+    match &mut shared.role {
+        Role::Client { rack, .. } => {
+            let rack = rack.as_deref().unwrap_or_default();
+            let filled = fill_rack_id(version, body, rack).map_err(|e| e.to_string())?;
+            Ok(match filled {
+                Some(body) => Outcome::Instead(body.into(), Amendment::None),
+                None => Outcome::Pass(Amendment::None),
+            })
+        }
+        Role::Node(node) => {
+            let layout = Schemas::get()
+                .layout(api, version, Direction::Request)
+                .map_err(|e| e.to_string())?;
+            let Node {
+                guard, sessions, ..
+            } = &mut **node;
+            let outcome = match api {
+                ApiKey::SASL_HANDSHAKE | ApiKey::SASL_AUTHENTICATE => {
+                    sasl::already_authenticated(api, version)
+                }
+                _ if Places::of(api).is_some() => sessions.decide(guard, layout, body),
+                _ => verdict::decide(guard, layout, body),
+            };
+            outcome.map_err(|e| e.to_string())
+        }
+    }
+}
+
+/// What a whole body says that is counted, and whether it wants an answer.
+fn checked(header: Known, body: &[u8]) -> Result<Ended, Refusal> {
+    let mut counting =
+        RequestBody::new(header.api, header.version, body.len() as u32).map_err(unknown_api)?;
+    let ended = counting.feed(body).and_then(|()| counting.finish());
+    ended.map_err(|error| malformed(header, error))
+}
+
+fn forwarded(shared: &mut Shared, header: Known, request: Ended, amendment: Amendment) {
+    if request.wants_answer {
+        sent(shared, header, request.produced, amendment);
+    }
+}
+
+fn sent(shared: &mut Shared, header: Known, produced: Vec<Produced>, amendment: Amendment) {
+    shared.in_flight.push_back(InFlight {
+        correlation_id: header.correlation_id,
+        api: header.api,
+        version: header.version,
+        kind: InFlightKind::Client(produced, amendment),
+    });
+}
+
+/// Puts an answer of the session's own into the queue.
+fn answered(shared: &mut Shared, header: Known, body: &[u8]) -> Result<(), Refusal> {
+    let mut head = Vec::new();
+    ResponseHeader::write(&mut head, header.api, header.version, header.correlation_id)
+        .map_err(unknown_api)?;
+    let frame = framed(&head, body);
+    shared.answers += frame.len();
+    shared.in_flight.push_back(InFlight {
+        correlation_id: header.correlation_id,
+        api: header.api,
+        version: header.version,
+        kind: InFlightKind::Answered(frame),
+    });
+    Ok(())
 }
 
 /// What the beginning of a frame leads to.
 enum Begin {
     /// So many bytes of length and header can be forwarded; the body follows.
     Body(usize),
+    /// A whole frame of so many bytes can be forwarded.
+    Whole(usize),
     /// This, and nothing else in the same step.
     Alone(Step),
     /// More bytes are needed.
@@ -206,12 +407,12 @@ pub(crate) fn split_length(bytes: &[u8], limit: u32) -> Result<Option<(u32, &[u8
     }
 }
 
-fn malformed(header: Known, error: String) -> Refusal {
+fn malformed(header: Known, error: impl Into<String>) -> Refusal {
     Refusal::Malformed {
         side: "request",
         api: header.api.name().unwrap_or("unknown API"),
         version: header.version,
-        error,
+        error: error.into(),
     }
 }
 

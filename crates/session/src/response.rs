@@ -3,23 +3,25 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tubeway_protocol::ApiKey;
 use tubeway_protocol::frame::PREFIX;
 use tubeway_protocol::header::ResponseHeader;
+use tubeway_protocol::{ApiKey, Direction, Schemas};
 
-use crate::body::{Pass, ResponseBody, rewrite_whole};
+use crate::body::{Pass, Produced, ResponseBody, rewrite_whole};
 use crate::observe::Observe;
+use crate::records::{RecordsAmendment, framed};
 use crate::request::split_length;
-use crate::sasl;
-use crate::session::{InFlight, InFlightKind, Role, Shared};
+use crate::session::{InFlight, InFlightKind, Node, Role, Shared};
 use crate::step::{Refusal, Step};
+use crate::verdict::{Amendment, TreeError, put_together, trusted};
+use crate::{sasl, versions};
 
 /// A broker's responses have no limit of Kafka's own; this one is twice the
 /// most that a client asks for by default (`fetch.max.bytes`), with room for
 /// the one batch that may exceed it.
 const MAX_FRAME: u32 = 256 * 1024 * 1024;
-/// Responses that name brokers are held whole. This much is metadata of about
-/// a million partitions.
+/// Responses that are changed are held whole. This much is metadata of about a
+/// million partitions.
 const MAX_WHOLE: u32 = 64 * 1024 * 1024;
 /// Answers to a login.
 const MAX_LOGIN: u32 = 64 * 1024;
@@ -34,7 +36,22 @@ pub(crate) struct Responses {
 struct Passing {
     remaining: usize,
     request: InFlight,
-    body: ResponseBody,
+    /// None where the client has got another answer: the broker's is dropped.
+    body: Option<ResponseBody>,
+}
+
+/// What the beginning of a response leads to.
+enum Begin {
+    /// More bytes are needed, or what came before it has to go first.
+    Later,
+    /// So many bytes of length and header can be forwarded; the body follows.
+    Body(usize, Box<Passing>),
+    /// These bytes go in the place of so many; the rest of the body follows.
+    Instead(usize, Bytes, Box<Passing>),
+    /// The whole frame, of so many bytes with its length, is there and needed.
+    Whole(usize),
+    /// The session's own answer.
+    Answer(InFlight, Bytes),
 }
 
 // === impl Responses ===
@@ -53,13 +70,8 @@ impl Responses {
     ) -> Result<Step, Refusal> {
         let mut forward = 0;
         loop {
-            if let Some(passing) = &mut self.body {
-                let (n, pass) = passing.pass(shared, &mut buffer[forward..])?;
-                if passing.remaining == 0
-                    && let Some(done) = self.body.take()
-                {
-                    done.finish(observe)?;
-                }
+            if self.body.is_some() {
+                let (n, pass) = self.pass(shared, &mut buffer[forward..], observe)?;
                 if let Pass::Instead(instead) = pass {
                     let mut with = BytesMut::from(&buffer[..forward]);
                     with.extend_from_slice(&instead);
@@ -74,21 +86,24 @@ impl Responses {
                 }
                 continue;
             }
-            match begin(shared, &buffer[forward..])? {
-                Begin::More => break,
+            match begin(shared, &buffer[forward..], forward == 0)? {
+                Begin::Later => break,
                 Begin::Body(length, passing) => {
                     self.body = Some(*passing);
                     forward += length;
                 }
-                // What came before it goes first.
-                Begin::Whole(_) if forward > 0 => break,
-                Begin::Whole(length) => {
-                    let frame = buffer[..length].to_vec().into();
+                Begin::Instead(consumed, with, passing) => {
+                    self.body = Some(*passing);
+                    return Ok(Step::Replace { consumed, with });
+                }
+                Begin::Answer(request, with) => {
+                    count(&request, &with, observe)?;
+                    return Ok(Step::Replace { consumed: 0, with });
+                }
+                Begin::Whole(consumed) => {
+                    let frame = buffer[..consumed].to_vec().into();
                     let with = whole(shared, &frame, observe)?;
-                    return Ok(Step::Replace {
-                        consumed: length,
-                        with,
-                    });
+                    return Ok(Step::Replace { consumed, with });
                 }
             }
         }
@@ -97,113 +112,232 @@ impl Responses {
             n => Step::Forward(n),
         })
     }
+
+    /// Lets the body pass as far as it is there; how many bytes that was.
+    fn pass(
+        &mut self,
+        shared: &Shared,
+        bytes: &mut [u8],
+        observe: &mut impl Observe,
+    ) -> Result<(usize, Pass), Refusal> {
+        let Some(passing) = &mut self.body else {
+            return Ok((0, Pass::AsItIs));
+        };
+        let n = passing.remaining.min(bytes.len());
+        let pass = passing.feed(shared, &mut bytes[..n])?;
+        passing.remaining -= n;
+        if passing.remaining == 0
+            && let Some(done) = self.body.take()
+        {
+            done.finish(observe)?;
+        }
+        Ok((n, pass))
+    }
 }
 
 // === impl Passing ===
 
 impl Passing {
-    /// Lets the body pass as far as it is there; how many bytes that was.
-    fn pass(&mut self, shared: &Shared, bytes: &mut [u8]) -> Result<(usize, Pass), Refusal> {
-        let n = self.remaining.min(bytes.len());
+    fn new(request: InFlight, remaining: usize, rewrites: bool) -> Result<Self, Refusal> {
+        let body = ResponseBody::new(request.api, request.version, remaining as u32, rewrites)
+            .map_err(|error| malformed(&request, error))?;
+        Ok(Self {
+            remaining,
+            request,
+            body: Some(body),
+        })
+    }
+
+    fn feed(&mut self, shared: &Shared, bytes: &mut [u8]) -> Result<Pass, Refusal> {
         let routes = match &shared.role {
             Role::Client { routes, .. } => Some(routes),
             Role::Node(_) => None,
         };
-        let pass = self
-            .body
-            .feed(&mut bytes[..n], routes)
-            .map_err(|error| malformed(&self.request, error))?;
-        self.remaining -= n;
-        Ok((n, pass))
+        match &mut self.body {
+            Some(body) => body
+                .feed(bytes, routes)
+                .map_err(|error| malformed(&self.request, error)),
+            None => Ok(Pass::Instead(Vec::new())),
+        }
     }
 
     fn finish(self, observe: &mut impl Observe) -> Result<(), Refusal> {
-        let api = self.request.api.name().unwrap_or("unknown API");
-        let produced: &[_] = match &self.request.kind {
-            InFlightKind::Client(produced) => produced,
-            _ => &[],
+        let Some(body) = self.body else {
+            return Ok(());
         };
-        self.body
-            .finish(api, produced, observe)
+        let api = self.request.name();
+        if let Some(records) = self.request.records() {
+            records.tell(api, observe);
+        }
+        body.finish(api, self.request.produced(), observe)
             .map_err(|error| malformed(&self.request, error))
     }
 }
 
-/// What the beginning of a response leads to.
-enum Begin {
-    /// More bytes are needed.
-    More,
-    /// So many bytes of length and header can be forwarded; the body follows.
-    Body(usize, Box<Passing>),
-    /// The whole frame, of so many bytes with its length, is there and needed.
-    Whole(usize),
-}
-
-fn begin(shared: &mut Shared, bytes: &[u8]) -> Result<Begin, Refusal> {
+fn begin(shared: &mut Shared, bytes: &[u8], first: bool) -> Result<Begin, Refusal> {
+    if let Some(InFlightKind::Answered(_)) = shared.in_flight.front().map(|next| &next.kind) {
+        return Ok(own_answer(shared, first));
+    }
     let Some((length, frame)) = split_length(bytes, MAX_FRAME)? else {
-        return Ok(Begin::More);
+        return Ok(Begin::Later);
     };
     let seen = &frame[..frame.len().min(length as usize)];
-    let Some(correlation) = seen.first_chunk::<4>() else {
-        return if length < 4 {
-            Err(Refusal::FrameLength(i64::from(length)))
-        } else {
-            Ok(Begin::More)
-        };
+    let Some(request) = expected(shared, length, seen)? else {
+        return Ok(Begin::Later);
     };
-    let got = i32::from_be_bytes(*correlation);
-    let Some(request) = shared.in_flight.front() else {
-        return Err(Refusal::Unexpected {
-            got,
-            expected: None,
-        });
-    };
-    if got != request.correlation_id {
-        return Err(Refusal::Unexpected {
-            got,
-            expected: Some(request.correlation_id),
-        });
-    }
-    let limit = whole_limit(shared, request);
-    if let Some(limit) = limit {
+    if let Some(limit) = whole_limit(&shared.role, request) {
         if length > limit {
             return Err(Refusal::FrameLength(i64::from(length)));
         }
-        return Ok(if frame.len() < length as usize {
-            Begin::More
-        } else {
+        let complete = frame.len() >= length as usize;
+        return Ok(if complete && first {
             Begin::Whole(PREFIX + length as usize)
+        } else {
+            Begin::Later
         });
     }
     let header = ResponseHeader::read(seen, length, request.api, request.version)
         .map_err(|error| malformed(request, error.to_string()))?;
     let Some(header) = header else {
-        return Ok(Begin::More);
+        return Ok(Begin::Later);
     };
+    let (head, body) = seen.split_at(header.length);
+    let length = length as usize;
+    if let Role::Node(node) = &mut shared.role
+        && let Some(request) = shared.in_flight.front()
+        && let Some(records) = request.records()
+        && records.changes_head(&node.guard)
+    {
+        if !first {
+            return Ok(Begin::Later);
+        }
+        let changed = change_head(node, records, head, body, length);
+        let changed = changed.map_err(|error| malformed(request, error.to_string()))?;
+        return match (changed, shared.in_flight.pop_front()) {
+            (Some(changed), Some(request)) => instead(changed, request, length - header.length),
+            _ => Ok(Begin::Later),
+        };
+    }
     let Some(request) = shared.in_flight.pop_front() else {
-        return Ok(Begin::More);
+        return Ok(Begin::Later);
     };
-    let remaining = length as usize - header.length;
+    let remaining = length - header.length;
     let rewrites = matches!(shared.role, Role::Client { .. });
-    let body = ResponseBody::new(request.api, request.version, remaining as u32, rewrites)
-        .map_err(|error| malformed(&request, error))?;
-    let passing = Passing {
-        remaining,
-        request,
-        body,
-    };
+    let passing = Passing::new(request, remaining, rewrites)?;
     Ok(Begin::Body(PREFIX + header.length, Box::new(passing)))
+}
+
+/// The request that a response answers: the oldest one. `None` asks for more.
+fn expected<'a>(
+    shared: &'a Shared,
+    length: u32,
+    frame: &[u8],
+) -> Result<Option<&'a InFlight>, Refusal> {
+    let Some(correlation) = frame.first_chunk::<4>() else {
+        return match length {
+            0..4 => Err(Refusal::FrameLength(i64::from(length))),
+            _ => Ok(None),
+        };
+    };
+    let got = i32::from_be_bytes(*correlation);
+    let next = shared.in_flight.front();
+    match next {
+        Some(request) if request.correlation_id == got => Ok(next),
+        _ => Err(Refusal::Unexpected {
+            got,
+            expected: next.map(|request| request.correlation_id),
+        }),
+    }
+}
+
+/// Takes the session's own answer out of the queue.
+fn own_answer(shared: &mut Shared, first: bool) -> Begin {
+    if !first {
+        return Begin::Later;
+    }
+    let Some(request) = shared.in_flight.pop_front() else {
+        return Begin::Later;
+    };
+    let frame = match &request.kind {
+        InFlightKind::Answered(frame) => frame.clone(),
+        _ => Bytes::new(),
+    };
+    shared.answers = shared.answers.saturating_sub(frame.len());
+    Begin::Answer(request, frame)
+}
+
+/// The new beginning of a response with records.
+struct Changed {
+    /// How long the header was.
+    header: usize,
+    /// Bytes of the body that it stands for.
+    taken: Bytes,
+    /// The frame's new beginning.
+    with: Bytes,
+    /// The rest of the body is dropped.
+    drops: bool,
+}
+
+fn change_head(
+    node: &mut Node,
+    records: &RecordsAmendment,
+    header: &[u8],
+    body: &[u8],
+    length: usize,
+) -> Result<Option<Changed>, TreeError> {
+    if records.is_outdated(&node.guard) {
+        let answer = put_together(&records.outdated()?)?;
+        return Ok(Some(Changed {
+            header: header.len(),
+            taken: Bytes::new(),
+            with: framed(header, &answer),
+            drops: true,
+        }));
+    }
+    let complete = header.len() + body.len() == length;
+    let Some(head) = records.head(&mut node.sessions, body, complete)? else {
+        return Ok(None);
+    };
+    let mut with = Vec::with_capacity(PREFIX + header.len() + head.instead.len());
+    let length = length + head.instead.len() - head.length;
+    with.extend((length as i32).to_be_bytes());
+    with.extend_from_slice(header);
+    with.extend_from_slice(&head.instead);
+    Ok(Some(Changed {
+        header: header.len(),
+        taken: Bytes::copy_from_slice(&body[..head.length]),
+        with: with.into(),
+        drops: false,
+    }))
+}
+
+fn instead(changed: Changed, request: InFlight, body: usize) -> Result<Begin, Refusal> {
+    let mut passing = Passing::new(request, body, false)?;
+    if changed.drops {
+        passing.body = None;
+    } else if let Some(counting) = &mut passing.body {
+        let mut taken = BytesMut::from(&changed.taken[..]);
+        counting
+            .feed(&mut taken, None)
+            .map_err(|error| malformed(&passing.request, error))?;
+    }
+    passing.remaining -= changed.taken.len();
+    let consumed = PREFIX + changed.header + changed.taken.len();
+    Ok(Begin::Instead(consumed, changed.with, Box::new(passing)))
 }
 
 /// How large a response may be that has to be seen whole; `None` for one that
 /// passes as it comes.
-fn whole_limit(shared: &Shared, request: &InFlight) -> Option<u32> {
-    match request.kind {
-        InFlightKind::Handshake | InFlightKind::Authenticate => Some(MAX_LOGIN),
-        InFlightKind::Client(_) => match shared.role {
-            Role::Client { .. } if names_brokers(request.api) => Some(MAX_WHOLE),
-            _ => None,
-        },
+fn whole_limit(role: &Role, request: &InFlight) -> Option<u32> {
+    let InFlightKind::Client(_, amendment) = &request.kind else {
+        return Some(MAX_LOGIN);
+    };
+    match amendment {
+        Amendment::Versions => Some(MAX_LOGIN),
+        Amendment::Access(_) => Some(MAX_WHOLE),
+        Amendment::Records(records) if records.needs_whole() => Some(MAX_WHOLE),
+        _ if matches!(role, Role::Client { .. }) && names_brokers(request.api) => Some(MAX_WHOLE),
+        Amendment::Records(_) | Amendment::None => None,
     }
 }
 
@@ -217,27 +351,112 @@ fn names_brokers(api: ApiKey) -> bool {
 
 /// Handles a whole frame, its length included; what the client gets for it.
 fn whole(shared: &mut Shared, frame: &Bytes, observe: &mut impl Observe) -> Result<Bytes, Refusal> {
-    let Some(request) = shared.in_flight.pop_front() else {
+    let Some(mut request) = shared.in_flight.pop_front() else {
         return Ok(Bytes::new());
     };
     let body = || frame.slice((PREFIX + 4).min(frame.len())..);
-    match request.kind {
+    let amendment = match &mut request.kind {
         InFlightKind::Handshake => {
             sasl::read_handshake(&body()).map_err(|e| Refusal::Login(e.to_string()))?;
-            Ok(Bytes::new())
+            return Ok(Bytes::new());
         }
         InFlightKind::Authenticate => {
             let life =
                 sasl::read_authenticate(&body()).map_err(|e| Refusal::Login(e.to_string()))?;
             shared.logged_in(Duration::from_millis(life));
-            Ok(Bytes::new())
+            return Ok(Bytes::new());
         }
-        InFlightKind::Client(_) => {
-            let Role::Client { routes, .. } = &shared.role else {
-                return Ok(frame.clone());
-            };
+        InFlightKind::Answered(frame) => return Ok(frame.clone()),
+        InFlightKind::Client(_, amendment) => std::mem::take(amendment),
+    };
+    let error = |request: &InFlight, error: TreeError| malformed(request, error.to_string());
+    match &shared.role {
+        Role::Client { routes, .. } if names_brokers(request.api) => {
             rewrite_whole(request.api, request.version, frame, routes, observe)
                 .map_err(|error| malformed(&request, error))
+        }
+        Role::Client { .. } => {
+            amended(None, &request, amendment, frame).map_err(|e| error(&request, e))
+        }
+        Role::Node(node) => {
+            let frame =
+                amended(Some(node), &request, amendment, frame).map_err(|e| error(&request, e))?;
+            count(&request, &frame, observe)?;
+            Ok(frame)
+        }
+    }
+}
+
+/// The frame as the client gets it.
+fn amended(
+    node: Option<&Node>,
+    request: &InFlight,
+    amendment: Amendment,
+    frame: &Bytes,
+) -> Result<Bytes, TreeError> {
+    let (api, version) = (request.api, request.version);
+    let header = header_length(request, frame)?;
+    let (head, body) = (&frame[PREFIX..header], frame.slice(header..));
+    let changed = match (amendment, node) {
+        (Amendment::None, _) => return Ok(frame.clone()),
+        (Amendment::Versions, _) => versions::clamp(version, &body)?,
+        (amendment, node) => {
+            let layout = Schemas::get().layout(api, version, Direction::Response)?;
+            let mut response = trusted(layout, &body)?;
+            match (amendment, node) {
+                (Amendment::Access(amend), Some(node)) => {
+                    amend.apply(&node.guard.access(), &mut response);
+                }
+                (Amendment::Records(records), _) => records.apply(&mut response),
+                _ => {}
+            }
+            put_together(&response)?
+        }
+    };
+    Ok(framed(head, &changed))
+}
+
+/// Counts what a whole frame says.
+fn count(request: &InFlight, frame: &Bytes, observe: &mut impl Observe) -> Result<(), Refusal> {
+    let error = |error: String| malformed(request, error);
+    let header = header_length(request, frame).map_err(|e| error(e.to_string()))?;
+    let mut body = BytesMut::from(&frame[header..]);
+    let mut counting =
+        ResponseBody::new(request.api, request.version, body.len() as u32, false).map_err(error)?;
+    counting.feed(&mut body, None).map_err(error)?;
+    counting
+        .finish(request.name(), request.produced(), observe)
+        .map_err(error)
+}
+
+/// Where the body of a whole frame begins.
+fn header_length(request: &InFlight, frame: &Bytes) -> Result<usize, TreeError> {
+    let length = frame.len().saturating_sub(PREFIX) as u32;
+    let frame = frame.get(PREFIX..).unwrap_or_default();
+    let header = ResponseHeader::read(frame, length, request.api, request.version)?;
+    header
+        .map(|header| PREFIX + header.length)
+        .ok_or(TreeError::Header)
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    fn name(&self) -> &'static str {
+        self.api.name().unwrap_or("unknown API")
+    }
+
+    fn produced(&self) -> &[Produced] {
+        match &self.kind {
+            InFlightKind::Client(produced, _) => produced,
+            _ => &[],
+        }
+    }
+
+    fn records(&self) -> Option<&RecordsAmendment> {
+        match &self.kind {
+            InFlightKind::Client(_, Amendment::Records(records)) => Some(records),
+            _ => None,
         }
     }
 }
@@ -245,7 +464,7 @@ fn whole(shared: &mut Shared, frame: &Bytes, observe: &mut impl Observe) -> Resu
 fn malformed(request: &InFlight, error: String) -> Refusal {
     Refusal::Malformed {
         side: "response",
-        api: request.api.name().unwrap_or("unknown API"),
+        api: request.name(),
         version: request.version,
         error,
     }

@@ -6,7 +6,10 @@
 //! that the broker's client sends, in any version up to v1 and v2.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use tubeway_protocol::ApiKey;
 use tubeway_protocol::exchange::{Authenticated, Handshaken, Login};
+
+use crate::verdict::{self, Outcome, TreeError};
 
 /// API keys of the two requests.
 pub const HANDSHAKE: i16 = 17;
@@ -15,6 +18,8 @@ pub const AUTHENTICATE: i16 = 36;
 
 /// Error code SASL_AUTHENTICATION_FAILED.
 const AUTHENTICATION_FAILED: i16 = 58;
+/// Error code ILLEGAL_SASL_STATE.
+const ILLEGAL_SASL_STATE: i16 = 34;
 /// Error code UNSUPPORTED_SASL_MECHANISM.
 const UNSUPPORTED_MECHANISM: i16 = 33;
 
@@ -90,6 +95,16 @@ pub fn read_authenticate(body: &Bytes) -> Result<u64, SaslError> {
         });
     }
     Ok(u64::try_from(answer.session_lifetime_ms).unwrap_or(0))
+}
+
+/// The answer to a client that wants to log in although its certificate has
+/// said who it is: that of a broker's listener without SASL.
+pub(crate) fn already_authenticated(api: ApiKey, version: i16) -> Result<Outcome, TreeError> {
+    let mut answer = verdict::response(api, version)?;
+    answer.set("ErrorCode", ILLEGAL_SASL_STATE);
+    let message = "SaslAuthenticate request received after successful authentication";
+    answer.set("ErrorMessage", message);
+    Ok(Outcome::Answer(Box::new(answer)))
 }
 
 fn refused(code: i16, message: String) -> Result<(), SaslError> {

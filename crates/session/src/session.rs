@@ -1,21 +1,28 @@
 //! What both directions share: the role, the queue, the login.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tubeway_policy::rules::Authorizer;
 use tubeway_protocol::ApiKey;
 
 use crate::body::Produced;
+use crate::guard::{Guard, TopicId};
 use crate::observe::Observe;
+use crate::records::Sessions;
 use crate::request::Requests;
 use crate::response::Responses;
 use crate::sasl;
 use crate::step::{Refusal, Step};
+use crate::verdict::Amendment;
 
 /// Requests that may wait for their answers on one connection; librdkafka's
 /// default is a million, Java's is five.
 const MAX_IN_FLIGHT: usize = 16_384;
+/// Answers of the session's own that may wait for their turn, in bytes.
+const MAX_ANSWERS: usize = 1024 * 1024;
 /// A login is renewed when this part of its life is over.
 const RENEW_AT: f64 = 0.8;
 /// Kafka refuses a login that comes less than a second after the last.
@@ -41,18 +48,27 @@ pub struct Routes {
 pub(crate) struct Shared {
     pub(crate) role: Role,
     pub(crate) in_flight: VecDeque<InFlight>,
+    /// Bytes of answers that wait among them.
+    pub(crate) answers: usize,
     pub(crate) draining: bool,
 }
 
 /// Which end of the mesh this session is at.
 pub(crate) enum Role {
-    /// In front of a broker, where logins are.
-    Node(Logins),
+    /// In front of a broker, where logins and access are.
+    Node(Box<Node>),
     /// Beside a client, where addresses are rewritten.
     Client {
         routes: Routes,
         rack: Option<String>,
     },
+}
+
+/// What a node's session has beside the queue.
+pub(crate) struct Node {
+    pub(crate) logins: Logins,
+    pub(crate) guard: Guard,
+    pub(crate) sessions: Sessions,
 }
 
 /// The login of a node's session.
@@ -76,8 +92,11 @@ pub(crate) struct InFlight {
 /// Whose request it is.
 #[derive(Debug)]
 pub(crate) enum InFlightKind {
-    /// The client's, with what it wanted to produce.
-    Client(Vec<Produced>),
+    /// The client's, with what it wanted to produce, and what is to be done to
+    /// the response.
+    Client(Vec<Produced>, Amendment),
+    /// The client's, answered here: the whole frame.
+    Answered(Bytes),
     /// The session's SaslHandshake.
     Handshake,
     /// The session's SaslAuthenticate.
@@ -88,12 +107,17 @@ pub(crate) enum InFlightKind {
 
 impl Session {
     /// A session in front of a broker. It asks for a login before the first
-    /// request and renews it while the connection lives (KIP-368).
-    pub fn node() -> Self {
-        Self::new(Role::Node(Logins {
-            due: Some(Duration::ZERO),
-            ..Logins::default()
-        }))
+    /// request and renews it while the connection lives (KIP-368), and lets
+    /// through what `guard` allows.
+    pub fn node(guard: Guard) -> Self {
+        Self::new(Role::Node(Box::new(Node {
+            logins: Logins {
+                due: Some(Duration::ZERO),
+                ..Logins::default()
+            },
+            guard,
+            sessions: Sessions::default(),
+        })))
     }
 
     /// A session beside a client: brokers in responses become `routes`, and
@@ -107,6 +131,7 @@ impl Session {
             shared: Shared {
                 role,
                 in_flight: VecDeque::new(),
+                answers: 0,
                 draining: false,
             },
             requests: Requests::default(),
@@ -132,9 +157,10 @@ impl Session {
     /// The frames of a login with `token`, to be sent to the broker before
     /// anything else. Only after [`Step::Login`].
     pub fn login(&mut self, token: &str, now: Duration) -> Bytes {
-        let Role::Node(logins) = &mut self.shared.role else {
+        let Role::Node(node) = &mut self.shared.role else {
             return Bytes::new();
         };
+        let logins = &mut node.logins;
         let first = logins.next_correlation;
         logins.next_correlation = first.wrapping_add(2);
         logins.due = None;
@@ -154,6 +180,37 @@ impl Session {
             });
         }
         sasl::oauth_login(token, first)
+    }
+
+    /// The rules that count, where any do.
+    pub fn rules(&self) -> Option<&Arc<Authorizer>> {
+        match &self.shared.role {
+            Role::Node(node) => Some(node.guard.rules()),
+            Role::Client { .. } => None,
+        }
+    }
+
+    /// The rules have changed. From now on they count, also for what the broker
+    /// is about to answer.
+    pub fn set_rules(&mut self, rules: Arc<Authorizer>) {
+        if let Role::Node(node) = &mut self.shared.role {
+            node.guard.set_rules(rules);
+        }
+    }
+
+    /// Of the ids of the last [`Step::Ask`], these are no topics'.
+    pub fn no_such_topics(&mut self, ids: impl IntoIterator<Item = TopicId>) {
+        if let Role::Node(node) = &mut self.shared.role {
+            node.guard.no_such_topics(ids);
+        }
+    }
+
+    /// Whether [`response`](Self::response) has something to give without the
+    /// broker having sent anything.
+    pub fn has_answer(&self) -> bool {
+        let next = self.shared.in_flight.front();
+        let next = next.map(|request| &request.kind);
+        matches!(next, Some(InFlightKind::Answered(_))) && self.responses.is_between_frames()
     }
 
     /// Takes no further requests; what is in flight is still answered.
@@ -176,14 +233,15 @@ impl Shared {
     /// Whether a login has to go before the next request.
     pub(crate) fn login_is_due(&self, now: Duration) -> bool {
         match &self.role {
-            Role::Node(logins) => logins.due.is_some_and(|due| now >= due),
+            Role::Node(node) => node.logins.due.is_some_and(|due| now >= due),
             Role::Client { .. } => false,
         }
     }
 
     /// The broker has taken a login for `life`; zero is for ever.
     pub(crate) fn logged_in(&mut self, life: Duration) {
-        if let Role::Node(logins) = &mut self.role {
+        if let Role::Node(node) = &mut self.role {
+            let logins = &mut node.logins;
             logins.due =
                 (!life.is_zero()).then(|| logins.begun + life.mul_f64(RENEW_AT).max(LOGIN_PAUSE));
         }
@@ -191,7 +249,7 @@ impl Shared {
 
     /// Whether one more request may be sent.
     pub(crate) fn has_room(&self) -> bool {
-        self.in_flight.len() < MAX_IN_FLIGHT
+        self.in_flight.len() < MAX_IN_FLIGHT && self.answers < MAX_ANSWERS
     }
 }
 

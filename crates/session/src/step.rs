@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::guard::TopicId;
+
 /// The next thing to do in one direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -21,6 +23,12 @@ pub enum Step {
     /// Before anything else is sent to the broker, the login has to be
     /// renewed: call [`crate::Session::login`] and write what it returns.
     Login,
+    /// Drop the buffer's first `n` bytes: the broker does not get that request.
+    /// Its answer comes from [`crate::Session::response`] in its turn.
+    Answered(usize),
+    /// Find out what these topic ids are called, say by
+    /// [`crate::Session::no_such_topics`] which there are none of, and come again.
+    Ask(Vec<TopicId>),
     /// Too many requests wait for their answers: go on when one has come.
     Wait,
 }
@@ -62,6 +70,9 @@ pub enum Refusal {
         /// What was next; `None` where nothing was asked.
         expected: Option<i32>,
     },
+    /// The caller may not do what it asks, and Kafka has no other answer.
+    #[error("{0}")]
+    Denied(&'static str),
     /// The broker did not take the login.
     #[error("the broker refused the login: {0}")]
     Login(String),
@@ -78,6 +89,7 @@ impl Refusal {
             Self::Header(_) => "header",
             Self::UnknownApi { .. } => "unknown_api",
             Self::Unexpected { .. } => "unexpected_response",
+            Self::Denied(_) => "denied",
             Self::Login(_) => "login",
         }
     }

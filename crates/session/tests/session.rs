@@ -1,12 +1,16 @@
 //! Sessions over frames built from the schemas, in every division into chunks.
 
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tubeway_policy::rules::{AccessRules, Authorizer, Caller};
 use tubeway_protocol::header::{RequestHeader, ResponseHeader};
 use tubeway_protocol::value::{Budget, Struct, Value, decode};
 use tubeway_protocol::{ApiKey, Direction, Schemas};
-use tubeway_session::{Observe, Refusal, Routes, Session, Step, Topic};
+use tubeway_session::access::{NameOf, Names};
+use tubeway_session::{Guard, Observe, Refusal, Routes, Session, Step, Topic};
 
 /// What a session reported.
 #[derive(Debug, Default, PartialEq)]
@@ -130,10 +134,35 @@ fn run(
                 drop(buffer.split_to(consumed));
                 out.extend(with);
             }
-            Step::Login | Step::Wait => break,
+            Step::Answered(n) => drop(buffer.split_to(n)),
+            Step::Login | Step::Wait | Step::Ask(_) => break,
         }
     }
     Ok(out)
+}
+
+/// A caller who may do everything.
+fn node() -> Session {
+    let principal = "User:spiffe://cluster.local/ns/shop/sa/checkout";
+    let rules = AccessRules {
+        super_users: [principal.to_owned()].into(),
+        rules: Vec::new(),
+    };
+    let caller = Caller {
+        principal: principal.into(),
+        host: Ipv4Addr::new(192, 0, 2, 7).into(),
+        zone: None,
+    };
+    let rules = Arc::new(Authorizer::new(rules));
+    Session::node(Guard::new(caller, rules, Arc::new(NoNames)))
+}
+
+struct NoNames;
+
+impl Names for NoNames {
+    fn name_of(&self, _: &[u8; 16]) -> NameOf {
+        NameOf::NotAsked
+    }
 }
 
 fn client() -> Session {
@@ -337,7 +366,7 @@ fn no_brokers_name_is_left_at_the_end_of_a_fetch_and_no_length_changes() {
 
 #[test]
 fn a_node_logs_in_before_the_first_request_and_again_before_the_login_ends() {
-    let (mut session, mut counts) = (Session::node(), Counts::default());
+    let (mut session, mut counts) = (node(), Counts::default());
     let heartbeat = request(1, &message(ApiKey::HEARTBEAT, 4, Direction::Request));
     let buffer = BytesMut::from(&heartbeat[..]);
     let at = Duration::from_secs;
@@ -364,7 +393,7 @@ fn a_node_logs_in_before_the_first_request_and_again_before_the_login_ends() {
 
 #[test]
 fn a_refused_login_ends_the_connection() {
-    let (mut session, mut counts) = (Session::node(), Counts::default());
+    let (mut session, mut counts) = (node(), Counts::default());
     session.login("token", Duration::ZERO);
     let mut refused = message(ApiKey::SASL_AUTHENTICATE, 1, Direction::Response);
     refused.set(

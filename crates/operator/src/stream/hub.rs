@@ -1,61 +1,79 @@
-//! The newest topology of each cluster, and who has taken it.
+//! The newest document of each cluster, and who has taken it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
-use tubeway_config::stream::Outcome;
-use tubeway_config::{ClusterRef, Topology};
+use tubeway_config::stream::{ACCESS, Outcome, TOPOLOGY};
+use tubeway_config::{Access, ClusterRef, Topology};
 
 /// Most pods of one cluster whose acknowledgements are remembered.
 const MAX_PODS: usize = 4096;
 
-/// The newest topology of each cluster, and which nodes' sidecars have taken it.
+/// What sidecars are told about a cluster: one document, always whole.
+pub trait Document: PartialEq + Send + Sync + 'static {
+    /// The concern that it is sent as.
+    const CONCERN: &'static str;
+
+    /// Which cluster it is about.
+    fn cluster(&self) -> &ClusterRef;
+
+    /// As it is sent.
+    fn to_json(&self) -> Vec<u8>;
+}
+
+/// The newest document of each cluster, and which nodes' sidecars have taken it.
 ///
 /// Cheap to clone; all clones are one. Never blocks for longer than a map
 /// look-up takes.
-#[derive(Clone, Debug, Default)]
-pub struct Topologies {
-    shared: Arc<Shared>,
+#[derive(Debug)]
+pub struct Documents<T> {
+    shared: Arc<Shared<T>>,
 }
 
-/// A topology with the number that sidecars acknowledge it by.
+/// Where the nodes of each cluster are.
+pub type Topologies = Documents<Topology>;
+
+/// Who may do what on each cluster.
+pub type AccessDocuments = Documents<Access>;
+
+/// A document with the number that sidecars acknowledge it by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Versioned {
+pub struct Versioned<T> {
     /// Grows with every change, also over restarts of the operator.
     pub version: u64,
     /// The document.
-    pub topology: Topology,
+    pub document: T,
 }
 
-/// One sidecar's place in line for a cluster's topology; leaves it on drop.
+/// One sidecar's place in line for a cluster's document; leaves it on drop.
 #[derive(Debug)]
-pub struct Subscription {
-    hub: Topologies,
+pub struct Subscription<T: Document> {
+    hub: Documents<T>,
     cluster: ClusterRef,
     /// Set for the cluster's own nodes: their acknowledgements count.
     node: Option<String>,
-    documents: watch::Receiver<Option<Arc<Versioned>>>,
+    documents: watch::Receiver<Option<Arc<Versioned<T>>>>,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    clusters: Mutex<State>,
+#[derive(Debug)]
+struct Shared<T> {
+    clusters: Mutex<State<T>>,
     acknowledged: Notify,
 }
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+struct State<T> {
     last_version: u64,
     closed: bool,
-    clusters: BTreeMap<ClusterRef, Entry>,
+    clusters: BTreeMap<ClusterRef, Entry<T>>,
     /// Clusters with acknowledgements nobody has looked at yet.
     dirty: BTreeSet<ClusterRef>,
 }
 
-#[derive(Debug, Default)]
-struct Entry {
-    documents: watch::Sender<Option<Arc<Versioned>>>,
+#[derive(Debug)]
+struct Entry<T> {
+    documents: watch::Sender<Option<Arc<Versioned<T>>>>,
     nodes: BTreeMap<String, Acknowledged>,
 }
 
@@ -67,9 +85,68 @@ struct Acknowledged {
     error: String,
 }
 
-// === impl Topologies ===
+// === impl Document ===
 
-impl Topologies {
+impl Document for Topology {
+    const CONCERN: &'static str = TOPOLOGY;
+
+    fn cluster(&self) -> &ClusterRef {
+        &self.cluster
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        Self::to_json(self)
+    }
+}
+
+impl Document for Access {
+    const CONCERN: &'static str = ACCESS;
+
+    fn cluster(&self) -> &ClusterRef {
+        &self.cluster
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        Self::to_json(self)
+    }
+}
+
+// === impl Documents ===
+
+impl<T> Clone for Documents<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<T> Default for Documents<T> {
+    fn default() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                clusters: Mutex::new(State {
+                    last_version: 0,
+                    closed: false,
+                    clusters: BTreeMap::new(),
+                    dirty: BTreeSet::new(),
+                }),
+                acknowledged: Notify::new(),
+            }),
+        }
+    }
+}
+
+impl<T> Default for Entry<T> {
+    fn default() -> Self {
+        Self {
+            documents: watch::Sender::default(),
+            nodes: BTreeMap::new(),
+        }
+    }
+}
+
+impl<T: Document> Documents<T> {
     /// No documents yet; the first one's version is above `version`.
     ///
     /// Pass something that grows over restarts, such as the time.
@@ -80,19 +157,22 @@ impl Topologies {
     }
 
     /// Makes this the cluster's document; returns whether it is another one.
-    pub fn publish(&self, topology: Topology) -> bool {
+    pub fn publish(&self, document: T) -> bool {
         let mut state = self.lock();
         let version = state.last_version + 1;
-        let entry = state.clusters.entry(topology.cluster.clone()).or_default();
+        let entry = state
+            .clusters
+            .entry(document.cluster().clone())
+            .or_default();
         let same = entry
             .documents
             .borrow()
             .as_ref()
-            .is_some_and(|old| old.topology == topology);
+            .is_some_and(|old| old.document == document);
         if !same {
             entry
                 .documents
-                .send_replace(Some(Arc::new(Versioned { version, topology })));
+                .send_replace(Some(Arc::new(Versioned { version, document })));
             state.last_version = version;
         }
         !same
@@ -104,7 +184,7 @@ impl Topologies {
     }
 
     /// The cluster's newest document.
-    pub fn current(&self, cluster: &ClusterRef) -> Option<Arc<Versioned>> {
+    pub fn current(&self, cluster: &ClusterRef) -> Option<Arc<Versioned<T>>> {
         let state = self.lock();
         state.clusters.get(cluster)?.documents.borrow().clone()
     }
@@ -113,7 +193,7 @@ impl Topologies {
     ///
     /// `node` is the pod's name where the caller is one of the cluster's own
     /// nodes. `None` when the operator is about to stop.
-    pub fn subscribe(&self, cluster: &ClusterRef, node: Option<String>) -> Option<Subscription> {
+    pub fn subscribe(&self, cluster: &ClusterRef, node: Option<String>) -> Option<Subscription<T>> {
         let mut state = self.lock();
         if state.closed {
             return None;
@@ -178,14 +258,14 @@ impl Topologies {
         state.clusters.clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.shared
             .clusters
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, mut state: MutexGuard<'_, State>, cluster: &ClusterRef) {
+    fn tell(&self, mut state: MutexGuard<'_, State<T>>, cluster: &ClusterRef) {
         state.dirty.insert(cluster.clone());
         drop(state);
         self.shared.acknowledged.notify_waiters();
@@ -196,9 +276,9 @@ impl Topologies {
 
 // === impl Subscription ===
 
-impl Subscription {
+impl<T: Document> Subscription<T> {
     /// The next document; `None` when there will be no more.
-    pub async fn next(&mut self) -> Option<Arc<Versioned>> {
+    pub async fn next(&mut self) -> Option<Arc<Versioned<T>>> {
         loop {
             self.documents.changed().await.ok()?;
             let document = self.documents.borrow_and_update().clone();
@@ -209,8 +289,10 @@ impl Subscription {
     }
 
     /// Makes the document that is already there the next one.
-    pub fn rewind(&mut self) {
+    #[must_use]
+    pub fn from_now(mut self) -> Self {
         self.documents.mark_changed();
+        self
     }
 
     /// What became of a document at this sidecar.
@@ -229,7 +311,7 @@ impl Subscription {
     }
 }
 
-impl Drop for Subscription {
+impl<T: Document> Drop for Subscription<T> {
     fn drop(&mut self) {
         let mut state = self.hub.lock();
         let Some(entry) = state.clusters.get_mut(&self.cluster) else {
@@ -284,8 +366,7 @@ mod tests {
         let mut early = hub.subscribe(&cluster(), None).unwrap();
         assert!(hub.publish(topology("a")));
         assert_eq!(early.next().await.unwrap().version, 101);
-        let mut late = hub.subscribe(&cluster(), None).unwrap();
-        late.rewind();
+        let mut late = hub.subscribe(&cluster(), None).unwrap().from_now();
         assert_eq!(late.next().await.unwrap().version, 101);
         assert!(!hub.publish(topology("a")), "the same again is no change");
         assert!(hub.publish(topology("b")));

@@ -14,12 +14,12 @@ use tonic::codegen::{Body, BoxFuture, Service, StdError, http};
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
-use tubeway_config::ClusterRef;
-use tubeway_config::stream::{Report, SERVICE_NAME, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, Update};
+use tubeway_config::stream::{Report, SERVICE_NAME, SUBSCRIBE_PATH, Subscribe, Update};
+use tubeway_config::{Access, ClusterRef, Topology};
 use tubeway_identity::serve::PeerIdentity;
 use tubeway_policy::SpiffeId;
 
-use super::hub::{Subscription, Topologies, Versioned};
+use super::hub::{AccessDocuments, Document, Subscription, Topologies, Versioned};
 use crate::cluster::names;
 use crate::metrics::Metrics;
 
@@ -28,13 +28,15 @@ const MAX_REPORT: usize = 16 * 1024;
 /// How long a caller may take to say what it wants.
 const FIRST_REPORT: Duration = Duration::from_secs(10);
 
-/// Pushes each cluster's topology to whoever in the mesh asks for it.
+/// Pushes each cluster's topology to whoever in the mesh asks for it, and the
+/// access rules to the cluster's own nodes.
 ///
 /// A caller must have shown a certificate of the mesh. Acknowledgements count
 /// only from callers with the identity of the cluster's own nodes.
 #[derive(Clone, Debug)]
 pub struct ConfigService {
     topologies: Topologies,
+    access: AccessDocuments,
     metrics: Arc<Metrics>,
 }
 
@@ -42,7 +44,9 @@ type Updates = Pin<Box<dyn Stream<Item = Result<Update, Status>> + Send>>;
 
 /// One open stream.
 struct Session {
-    subscription: Subscription,
+    topology: Subscription<Topology>,
+    /// Only for the cluster's own nodes: who may do what is nobody else's business.
+    access: Option<Subscription<Access>>,
     reports: Streaming<Report>,
     updates: mpsc::Sender<Result<Update, Status>>,
 }
@@ -53,10 +57,11 @@ struct Counted(Arc<Metrics>);
 // === impl ConfigService ===
 
 impl ConfigService {
-    /// Serves what `topologies` holds.
-    pub fn new(topologies: Topologies, metrics: Arc<Metrics>) -> Self {
+    /// Serves what these hold.
+    pub fn new(topologies: Topologies, access: AccessDocuments, metrics: Arc<Metrics>) -> Self {
         Self {
             topologies,
+            access,
             metrics,
         }
     }
@@ -95,14 +100,19 @@ impl ConfigService {
         let cluster = cluster_of(&wanted)?;
         let node = names::is_node(caller, &cluster).then(|| wanted.pod.clone());
         tracing::info!(%caller, %cluster, pod = wanted.pod, node = node.is_some(), "sidecar subscribed");
-        let mut subscription = self
-            .topologies
-            .subscribe(&cluster, node)
-            .ok_or_else(|| Status::unavailable("the operator is about to stop"))?;
-        subscription.rewind();
+        let stopping = || Status::unavailable("the operator is about to stop");
+        let access = match &node {
+            Some(_) => {
+                let access = self.access.subscribe(&cluster, node.clone());
+                Some(access.ok_or_else(stopping)?.from_now())
+            }
+            None => None,
+        };
+        let topology = self.topologies.subscribe(&cluster, node);
         let _counted = Counted::new(&self.metrics);
         let session = Session {
-            subscription,
+            topology: topology.ok_or_else(stopping)?.from_now(),
+            access,
             reports,
             updates: updates.clone(),
         };
@@ -158,11 +168,11 @@ impl Session {
     async fn run(mut self) -> Result<(), Status> {
         loop {
             tokio::select! {
-                document = self.subscription.next() => {
-                    let Some(document) = document else {
-                        return Err(Status::unavailable("the cluster or the operator is going away"));
-                    };
-                    if self.updates.send(Ok(update(&document))).await.is_err() {
+                update = next(&mut self.topology, &mut self.access) => {
+                    let update = update.ok_or_else(|| {
+                        Status::unavailable("the cluster or the operator is going away")
+                    })?;
+                    if self.updates.send(Ok(update)).await.is_err() {
                         return Ok(());
                     }
                 }
@@ -179,8 +189,10 @@ impl Session {
         let Some(outcome) = &report.outcome else {
             return;
         };
-        if outcome.concern == TOPOLOGY {
-            self.subscription.acknowledge(outcome);
+        match (outcome.concern.as_str(), &self.access) {
+            (Topology::CONCERN, _) => self.topology.acknowledge(outcome),
+            (Access::CONCERN, Some(access)) => access.acknowledge(outcome),
+            _ => {}
         }
     }
 }
@@ -200,11 +212,25 @@ impl Drop for Counted {
     }
 }
 
-fn update(document: &Versioned) -> Update {
+/// The next update of any concern; `None` when one of them ends.
+async fn next(
+    topology: &mut Subscription<Topology>,
+    access: &mut Option<Subscription<Access>>,
+) -> Option<Update> {
+    match access {
+        None => topology.next().await.map(|new| update(&new)),
+        Some(access) => tokio::select! {
+            new = topology.next() => new.map(|new| update(&new)),
+            new = access.next() => new.map(|new| update(&new)),
+        },
+    }
+}
+
+fn update<T: Document>(new: &Versioned<T>) -> Update {
     Update {
-        concern: TOPOLOGY.to_owned(),
-        version: document.version,
-        document: document.topology.to_json(),
+        concern: T::CONCERN.to_owned(),
+        version: new.version,
+        document: new.document.to_json(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{ObjectRef, RoleRef};
 use crate::acl::AclBinding;
+use crate::rules::{AccessRules, Rule};
 
 /// Which binding of which role a rule comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +67,22 @@ impl RuleSet {
             .into_iter()
             .flatten()
             .map(AsRef::as_ref)
+    }
+
+    /// The same as a sidecar enforces it, each rule with where it comes from.
+    pub fn for_sidecars(&self, super_users: impl IntoIterator<Item = String>) -> AccessRules {
+        let rule = |acl: &AclBinding| Rule {
+            source: self
+                .explain(acl)
+                .next()
+                .map(Source::to_string)
+                .unwrap_or_default(),
+            ..Rule::from(acl.clone())
+        };
+        AccessRules {
+            super_users: super_users.into_iter().collect(),
+            rules: self.acls().map(rule).collect(),
+        }
     }
 
     /// How many ACLs there are.

@@ -85,6 +85,19 @@ impl Authorizer {
         rules().any(|rule| rule.acl.permission == Permission::Allow && !denied(rule))
     }
 
+    /// Equal for two sets of rules in which the same concern this principal.
+    pub fn fingerprint(&self, principal: &str) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        self.rules.super_users.contains(principal).hash(&mut hasher);
+        for rule in &self.rules.rules {
+            if rule.acl.principal == principal || rule.acl.principal == EVERY_PRINCIPAL {
+                rule.hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }
+
     /// Kafka's bit field of the operations that are allowed: bit `1 << code`
     /// for each of `kind`'s (KIP-430).
     pub fn operations(&self, caller: &Caller, resource: Resource<'_>) -> i32 {

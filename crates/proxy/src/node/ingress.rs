@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tracing::{debug, info};
 use tubeway_identity::IdentityStore;
 use tubeway_identity::jwt::LoginSigner;
 use tubeway_policy::SpiffeId;
-use tubeway_session::Session;
+use tubeway_policy::rules::{Authorizer, Caller};
+use tubeway_session::{Guard, Session, SharedNames, TopicId};
 use tubeway_telemetry::Shutdown;
 
 use crate::accept::authenticate;
@@ -18,7 +20,8 @@ use crate::metrics::Metrics;
 use crate::node::login::{LIFE, Login};
 use crate::node::names::TopicNames;
 use crate::observe::Counting;
-use crate::pump::{End, Tokens, pump};
+use crate::pump::{End, Surroundings, pump};
+use crate::rules::RulesInForce;
 
 /// Takes connections of clients.
 #[derive(Clone)]
@@ -35,15 +38,18 @@ pub struct Ingress {
     pub takes_logins: watch::Receiver<bool>,
     /// What topic ids are called.
     pub names: TopicNames,
+    /// Who may do what.
+    pub rules: RulesInForce,
     /// The sidecar's counters.
     pub metrics: Metrics,
     /// Ends what is open.
     pub shutdown: Shutdown,
 }
 
-struct PrincipalTokens<'a> {
-    signer: &'a LoginSigner,
-    principal: SpiffeId,
+/// Answers for one client's connection.
+struct Answers<'a> {
+    ingress: &'a Ingress,
+    principal: &'a SpiffeId,
 }
 
 // === impl Ingress ===
@@ -68,6 +74,10 @@ impl Ingress {
             debug!(%from, peer = %client.peer, "the broker takes no logins yet");
             return;
         }
+        let Some(rules) = self.rules.current() else {
+            info!(%from, peer = %client.peer, "no access rules have come from the operator yet");
+            return;
+        };
         let broker = match dial::broker(self.broker).await {
             Ok(broker) => broker,
             Err(error) => {
@@ -75,9 +85,16 @@ impl Ingress {
                 return;
             }
         };
-        let tokens = PrincipalTokens {
-            signer: &self.signer,
-            principal: client.peer.clone(),
+        let caller = Caller {
+            principal: client.peer.principal().into(),
+            host: from.ip(),
+            zone: None,
+        };
+        let names: SharedNames = Arc::new(self.names.clone());
+        let session = Session::node(Guard::new(caller, rules, names));
+        let answers = Answers {
+            ingress: &self,
+            principal: &client.peer,
         };
         let counting = Counting::new(
             self.metrics.clone(),
@@ -87,9 +104,9 @@ impl Ingress {
         let end = pump(
             client.stream,
             broker,
-            Session::node(),
+            session,
             counting,
-            &tokens,
+            &answers,
             &self.shutdown,
         )
         .await;
@@ -102,10 +119,20 @@ impl Ingress {
     }
 }
 
-// === impl PrincipalTokens ===
+// === impl Answers ===
 
-impl Tokens for PrincipalTokens<'_> {
+#[async_trait]
+impl Surroundings for Answers<'_> {
     fn token(&self) -> Option<String> {
-        Login::new(&self.principal).token(self.signer, LIFE).ok()
+        let login = Login::new(self.principal);
+        login.token(&self.ingress.signer, LIFE).ok()
+    }
+
+    async fn resolve(&self, ids: Vec<TopicId>) -> Option<Vec<TopicId>> {
+        self.ingress.names.resolve(ids).await
+    }
+
+    fn newer_rules(&self, than: &Arc<Authorizer>) -> Option<Arc<Authorizer>> {
+        self.ingress.rules.newer(than)
     }
 }

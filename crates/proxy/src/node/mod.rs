@@ -26,6 +26,7 @@ use crate::accept::Listener;
 use crate::admin::Health;
 use crate::control::{Control, Topologies};
 use crate::metrics::Metrics;
+use crate::rules::RulesInForce;
 use crate::settings::{NodeSettings, Settings};
 use egress::Egress;
 use files::RunDir;
@@ -41,6 +42,7 @@ struct NodeSidecar {
     secret: Arc<str>,
     run_dir: RunDir,
     topology: Topologies,
+    rules: RulesInForce,
     metrics: Metrics,
     shutdown: Shutdown,
 }
@@ -62,7 +64,13 @@ pub async fn run(
     let secret = run_dir
         .peer_secret(|| Alphanumeric.sample_string(&mut rand::rng(), 32))
         .context("cannot write peer-secret for the broker")?;
-    let topology = Control::start(settings.clone(), identity.clone(), shutdown.clone());
+    let rules = RulesInForce::default();
+    let topology = Control::start(
+        settings.clone(),
+        identity.clone(),
+        rules.clone(),
+        shutdown.clone(),
+    );
     let nodes = tokio::select! {
         svid = identity.ready() => svid.id().clone(),
         () = shutdown.wait() => return Ok(()),
@@ -75,6 +83,7 @@ pub async fn run(
         secret: secret.into(),
         run_dir,
         topology,
+        rules,
         metrics,
         shutdown,
     };
@@ -102,6 +111,7 @@ impl NodeSidecar {
             signer,
             takes_logins,
             names,
+            rules: self.rules.clone(),
             metrics: self.metrics.clone(),
             shutdown: self.shutdown.clone(),
         };

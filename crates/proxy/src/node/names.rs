@@ -18,6 +18,7 @@ use tubeway_policy::SpiffeId;
 use tubeway_protocol::header::ResponseHeader;
 use tubeway_protocol::walk::{Interest, Mark, Trailing, Walker, What};
 use tubeway_protocol::{ApiKey, Direction, Schemas};
+use tubeway_session::access::{NameOf, Names};
 use tubeway_telemetry::Shutdown;
 
 use crate::frames::{LoginError, read_frame, write_frame};
@@ -42,13 +43,13 @@ type Id = [u8; 16];
 pub struct TopicNames {
     known: Arc<RwLock<HashMap<Id, Arc<str>>>>,
     ask: Option<mpsc::Sender<Id>>,
+    resolver: Option<Arc<Resolver>>,
 }
 
 struct Resolver {
     broker: SocketAddr,
     signer: Arc<LoginSigner>,
     node: SpiffeId,
-    names: TopicNames,
 }
 
 // === impl TopicNames ===
@@ -62,24 +63,46 @@ impl TopicNames {
         shutdown: &Shutdown,
     ) -> Self {
         let (ask, asked) = mpsc::channel(MAX_WAITING);
-        let known = Self::default();
         let resolver = Resolver {
             broker,
             signer,
             node,
-            names: known.clone(),
         };
-        let shutdown = shutdown.clone();
+        let names = Self {
+            known: Arc::default(),
+            ask: None,
+            resolver: Some(Arc::new(resolver)),
+        };
+        let (asking, shutdown) = (names.clone(), shutdown.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = resolver.run(asked) => {}
+                () = asking.answer(asked) => {}
                 () = shutdown.wait() => {}
             }
         });
         Self {
             ask: Some(ask),
-            ..known
+            ..names
         }
+    }
+
+    /// Asks the broker now, and says which of the ids are no topics'. None
+    /// where it could not be asked.
+    pub async fn resolve(&self, mut ids: Vec<Id>) -> Option<Vec<Id>> {
+        ids.sort_unstable();
+        ids.dedup();
+        let found = match self.resolver.as_ref()?.ask(&ids).await {
+            Ok(found) => found,
+            Err(error) => {
+                debug!(%error, "topic ids could not be resolved");
+                return None;
+            }
+        };
+        for (id, name) in found {
+            self.learn(id, &name);
+        }
+        ids.retain(|id| !self.knows(id));
+        Some(ids)
     }
 
     /// The name, if it is known; if not, it is asked for.
@@ -96,6 +119,25 @@ impl TopicNames {
         None
     }
 
+    /// Asks for what has come up in counts, many ids at a time.
+    async fn answer(self, mut asked: mpsc::Receiver<Id>) {
+        let mut ids = Vec::new();
+        while asked.recv_many(&mut ids, MAX_WAITING).await > 0 {
+            let mut ids: Vec<Id> = ids.drain(..).filter(|id| !self.knows(id)).collect();
+            ids.dedup();
+            if !ids.is_empty() && self.resolve(ids).await.is_none() {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    fn knows(&self, id: &Id) -> bool {
+        let known = self.known.read();
+        known
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(id)
+    }
+
     /// Remembers a name.
     pub fn learn(&self, id: Id, name: &str) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -106,44 +148,26 @@ impl TopicNames {
     }
 }
 
+impl Names for TopicNames {
+    fn name_of(&self, id: &Id) -> NameOf {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known
+            .get(id)
+            .map_or(NameOf::NotAsked, |name| NameOf::Known(name.clone()))
+    }
+}
+
 // === impl Resolver ===
 
 impl Resolver {
-    async fn run(self, mut asked: mpsc::Receiver<Id>) {
-        let mut ids = Vec::new();
-        while asked.recv_many(&mut ids, MAX_WAITING).await > 0 {
-            ids.sort_unstable();
-            ids.dedup();
-            ids.retain(|id| !self.knows(id));
-            if !ids.is_empty()
-                && let Err(error) = self.resolve(&ids).await
-            {
-                debug!(%error, "topic ids could not be resolved");
-                tokio::time::sleep(PAUSE).await;
-            }
-            ids.clear();
-        }
-    }
-
-    fn knows(&self, id: &Id) -> bool {
-        let known = self.names.known.read();
-        known
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(id)
-    }
-
-    async fn resolve(&self, ids: &[Id]) -> Result<(), LoginError> {
-        let mut broker = Login::new(&self.node)
-            .connect(self.broker, &self.signer)
-            .await?;
+    async fn ask(&self, ids: &[Id]) -> Result<Vec<(Id, String)>, LoginError> {
+        let login = Login::new(&self.node);
+        let mut broker = login.connect(self.broker, &self.signer).await?;
         write_frame(&mut broker, &question(ids)).await?;
         let answer = read_frame(&mut broker, MAX_ANSWER)
             .await?
             .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-        for (id, name) in read_names(&answer).map_err(io::Error::other)? {
-            self.names.learn(id, &name);
-        }
-        Ok(())
+        Ok(read_names(&answer).map_err(io::Error::other)?)
     }
 }
 

@@ -1,0 +1,166 @@
+//! Produce requests that are too large to be held.
+//!
+//! They pass as they come, and are judged as they pass. Where their first topic
+//! is denied, nothing has been passed on yet: the request is dropped as it
+//! comes in, its denied topics are refused, and the client is to send the
+//! others again, without these. Where a later one is denied, what came before
+//! is on its way to the broker, and the connection has to be closed.
+
+use tubeway_protocol::value::Struct;
+use tubeway_protocol::walk::{WalkError, Walker, What};
+use tubeway_protocol::{ApiKey, Layout};
+
+use crate::guard::{Guard, TopicId};
+use crate::places::{Denied, Found, Key, PARTITION, PRODUCE, TOPIC, Topic};
+use crate::records::produce::{TRANSACTION_DENIED, denies_transaction, refuse};
+use crate::verdict::{TreeError, response};
+
+/// Error code REQUEST_TIMED_OUT: nothing was written, try again.
+const TRY_AGAIN: i16 = 7;
+
+/// A large request as it passes, or as it is dropped.
+pub(crate) struct Large {
+    version: i16,
+    walker: Walker,
+    found: Found,
+    topic: Topic,
+    dropped: Option<Vec<Dropped>>,
+}
+
+/// A topic of a request that is dropped.
+struct Dropped {
+    key: Key,
+    denied: bool,
+    partitions: Vec<i32>,
+}
+
+/// What the beginning of a large request says.
+pub(crate) enum Beginning {
+    /// It may pass.
+    Passes(Box<Large>),
+    /// It is dropped, and answered at its end.
+    Drops(Box<Large>),
+    /// Names have to be known first.
+    Ask(Vec<TopicId>),
+}
+
+// === impl Large ===
+
+impl Large {
+    /// Judges by the `beginning` of a body of `length` bytes, which will be fed
+    /// again.
+    pub(crate) fn begin(
+        guard: &Guard,
+        layout: &'static Layout,
+        beginning: &[u8],
+        length: usize,
+    ) -> Result<Beginning, WalkError> {
+        let mut trial = Self::new(layout, length);
+        trial.walk(guard, beginning)?;
+        if !trial.found.ask.is_empty() {
+            return Ok(Beginning::Ask(trial.found.ask));
+        }
+        let mut large = Box::new(Self::new(layout, length));
+        Ok(if trial.is_denied(guard) {
+            large.dropped = Some(Vec::new());
+            Beginning::Drops(large)
+        } else {
+            Beginning::Passes(large)
+        })
+    }
+
+    fn new(layout: &'static Layout, length: usize) -> Self {
+        Self {
+            version: layout.version(),
+            walker: PRODUCE.walker(layout, length),
+            found: Found::default(),
+            topic: Topic::default(),
+            dropped: None,
+        }
+    }
+
+    /// Whether the request goes nowhere.
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.dropped.is_some()
+    }
+
+    /// Judges the next bytes; an error text closes the connection.
+    pub(crate) fn feed(
+        &mut self,
+        guard: &Guard,
+        chunk: &[u8],
+    ) -> Result<Result<(), &'static str>, WalkError> {
+        self.walk(guard, chunk)?;
+        Ok(if self.is_dropped() {
+            Ok(())
+        } else if !self.found.ask.is_empty() {
+            Err("a large produce request names a topic id that is not known yet")
+        } else if self.is_denied(guard) {
+            Err("a large produce request was denied after its first topic")
+        } else {
+            Ok(())
+        })
+    }
+
+    /// The answer to a request that was dropped.
+    pub(crate) fn answer(self, guard: &Guard) -> Result<Struct, TreeError> {
+        let transaction = denies_transaction(guard, &self.found);
+        let mut answer = response(ApiKey::PRODUCE, self.version)?;
+        let denied = self.dropped.into_iter().flatten().map(|topic| Denied {
+            topic: topic.key,
+            error: match (transaction, topic.denied) {
+                (true, _) => TRANSACTION_DENIED,
+                (false, true) => crate::places::TOPIC_DENIED,
+                (false, false) => TRY_AGAIN,
+            },
+            partitions: topic.partitions,
+        });
+        let denied: Vec<_> = denied.collect();
+        refuse(&mut answer, &denied);
+        Ok(answer)
+    }
+
+    fn is_denied(&self, guard: &Guard) -> bool {
+        self.found.denied || denies_transaction(guard, &self.found)
+    }
+
+    fn walk(&mut self, guard: &Guard, chunk: &[u8]) -> Result<(), WalkError> {
+        let (found, topic, dropped) = (&mut self.found, &mut self.topic, &mut self.dropped);
+        self.walker.feed(chunk, |event| {
+            let before = std::mem::take(&mut found.denied);
+            found.event(&PRODUCE, guard, topic, &event);
+            let denied = found.denied;
+            found.denied |= before;
+            let Some(dropped) = dropped else {
+                return;
+            };
+            match (event.mark, event.what) {
+                (TOPIC, What::Text(name)) => {
+                    let key = Key::Name(name.as_bytes().to_vec().into());
+                    dropped.push(Dropped::new(key, denied));
+                }
+                (TOPIC, What::Uuid(id)) => dropped.push(Dropped::new(Key::Id(id), denied)),
+                (PARTITION, What::Int(index)) => {
+                    if let Some(topic) = dropped.last_mut() {
+                        topic.partitions.push(index as i32);
+                        topic.denied |= denied;
+                    }
+                }
+                _ => {}
+            }
+        })?;
+        Ok(())
+    }
+}
+
+// === impl Dropped ===
+
+impl Dropped {
+    fn new(key: Key, denied: bool) -> Self {
+        Self {
+            key,
+            denied,
+            partitions: Vec::new(),
+        }
+    }
+}
