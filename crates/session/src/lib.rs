@@ -21,6 +21,7 @@
 //! the client; their answers are taken out again. Kafka answers the requests of
 //! a connection in order, so the queue is all that is needed to tell them apart.
 
+pub mod access;
 mod body;
 mod observe;
 mod request;
