@@ -47,6 +47,9 @@ mod topics_admin;
 mod transactions;
 mod tree;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 

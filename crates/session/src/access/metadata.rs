@@ -25,10 +25,7 @@ const NO_TOPIC: &str = ".";
 /// What is done to a response.
 #[derive(Debug, Default)]
 pub(super) struct Described {
-    /// All topics were asked for.
-    all: bool,
-    /// [`NO_TOPIC`] was asked for.
-    nothing: bool,
+    asked: Asked,
     topic_operations: bool,
     cluster_operations: bool,
     /// Whether there is a topic whose partitions are told apart.
@@ -41,9 +38,20 @@ pub(super) struct Described {
     refused: Vec<Struct>,
 }
 
+/// What a request asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Asked {
+    #[default]
+    Topics,
+    All,
+    /// [`NO_TOPIC`].
+    Nothing,
+}
+
 /// What is left of a request.
-struct Left {
-    topics: Vec<(Bytes, Value)>,
+#[derive(Default)]
+struct Left<'a> {
+    topics: Vec<(Bytes, &'a Struct)>,
     changed: bool,
     no_creation: bool,
 }
@@ -58,7 +66,7 @@ pub(super) fn decide(case: &Case<'_>) -> Verdict {
     };
     let none = tree::values(request, "Topics").is_empty();
     if tree::is_null(request, "Topics") || (none && case.version() == 0) {
-        change.all = true;
+        change.asked = Asked::All;
         return Verdict::Amend(Amend::new([Change::Metadata(change)]));
     }
     let has_id = |topic: &Struct| tree::uuid(topic, "TopicId") != tree::NO_ID;
@@ -77,12 +85,12 @@ pub(super) fn decide(case: &Case<'_>) -> Verdict {
     if !questions.is_empty() {
         return Verdict::Ask(questions);
     }
-    let apart = |(name, _): &(Bytes, Value)| case.access.tells_apart(name);
+    let apart = |(name, _): &(Bytes, &Struct)| case.access.tells_apart(name);
     change.partitions = left.topics.iter().any(apart);
-    verdict(case, left, change)
+    verdict(case, &left, change)
 }
 
-fn verdict(case: &Case<'_>, left: Left, mut change: Described) -> Verdict {
+fn verdict(case: &Case<'_>, left: &Left<'_>, mut change: Described) -> Verdict {
     if !left.changed && !left.no_creation {
         return if change.is_needed() {
             Verdict::Amend(Amend::new([Change::Metadata(change)]))
@@ -92,12 +100,13 @@ fn verdict(case: &Case<'_>, left: Left, mut change: Described) -> Verdict {
     }
     let mut request = case.request.clone();
     if left.changed {
-        let mut topics: Vec<_> = left.topics.into_iter().map(|(_, topic)| topic).collect();
+        let topics = left.topics.iter();
+        let mut topics: Vec<Value> = topics.map(|(_, topic)| (*topic).clone().into()).collect();
         if topics.is_empty() && case.version() == 0 {
             let mut topic = tree::element(&request, "Topics");
             topic.set("Name", NO_TOPIC);
             topics.push(topic.into());
-            change.nothing = true;
+            change.asked = Asked::Nothing;
         }
         request.set("Topics", Value::Array(topics));
     }
@@ -109,8 +118,8 @@ fn verdict(case: &Case<'_>, left: Left, mut change: Described) -> Verdict {
 }
 
 /// Topics by id (version 12 on); names beside ids mean nothing.
-fn by_id(case: &Case<'_>, change: &mut Described, questions: &mut Questions) -> Left {
-    let mut left = Left::new();
+fn by_id<'a>(case: &Case<'a>, change: &mut Described, questions: &mut Questions) -> Left<'a> {
+    let mut left = Left::default();
     let mut refused = Vec::new();
     for topic in case.request.structs("Topics") {
         let id = tree::uuid(topic, "TopicId");
@@ -144,8 +153,8 @@ fn by_id(case: &Case<'_>, change: &mut Described, questions: &mut Questions) -> 
     left
 }
 
-fn by_name(case: &Case<'_>, change: &mut Described) -> Left {
-    let mut left = Left::new();
+fn by_name<'a>(case: &Case<'a>, change: &mut Described) -> Left<'a> {
+    let mut left = Left::default();
     let mut refused = Vec::new();
     for topic in case.request.structs("Topics") {
         let name = tree::bytes(topic, "Name");
@@ -163,12 +172,12 @@ fn by_name(case: &Case<'_>, change: &mut Described) -> Left {
 }
 
 /// Sees to it that nothing is created that the caller may not create.
-fn creation(
+fn creation<'a>(
     case: &Case<'_>,
-    mut left: Left,
+    mut left: Left<'a>,
     change: &mut Described,
     questions: &mut Questions,
-) -> Left {
+) -> Left<'a> {
     let access = &case.access;
     let allows = case.version() < 4 || case.request.int("AllowAutoTopicCreation") != 0;
     if !allows || left.topics.is_empty() || access.cluster(Operation::Create) {
@@ -273,17 +282,9 @@ pub(super) fn set_operations(access: &Access<'_>, topic: &mut Struct) {
 
 // === impl Left ===
 
-impl Left {
-    fn new() -> Self {
-        Self {
-            topics: Vec::new(),
-            changed: false,
-            no_creation: false,
-        }
-    }
-
-    fn keep(&mut self, name: Bytes, topic: &Struct) {
-        self.topics.push((name, topic.clone().into()));
+impl<'a> Left<'a> {
+    fn keep(&mut self, name: Bytes, topic: &'a Struct) {
+        self.topics.push((name, topic));
     }
 }
 
@@ -291,8 +292,7 @@ impl Left {
 
 impl Described {
     fn is_needed(&self) -> bool {
-        self.all
-            || self.nothing
+        self.asked != Asked::Topics
             || self.topic_operations
             || self.cluster_operations
             || self.partitions
@@ -305,9 +305,10 @@ impl Described {
         if self.cluster_operations {
             response.set("ClusterAuthorizedOperations", access.cluster_operations());
         }
-        if self.all || self.nothing {
+        if self.asked != Asked::Topics {
             tree::retain(response, "Topics", |topic| {
-                !self.nothing && access.topic(Operation::Describe, &tree::bytes(topic, "Name"))
+                self.asked == Asked::All
+                    && access.topic(Operation::Describe, &tree::bytes(topic, "Name"))
             });
         }
         for missing in self.missing {

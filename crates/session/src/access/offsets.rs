@@ -37,12 +37,13 @@ pub(super) enum OfGroup {
     Merge(Merge),
 }
 
+const NEEDS: &[(What, Operation)] = &[(What::Group("GroupId"), Operation::Describe)];
+
 /// OffsetFetch.
 pub(super) fn offset_fetch(case: &Case<'_>) -> Verdict {
     if case.version() >= 8 {
         return several(case);
     }
-    const NEEDS: &[(What, Operation)] = &[(What::Group("GroupId"), Operation::Describe)];
     if let Some(code) = case.refusal(NEEDS) {
         return Verdict::Answer(if case.version() >= 2 {
             gates::code(case, code)

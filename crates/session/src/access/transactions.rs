@@ -38,24 +38,20 @@ const DESCRIBED: Named = Named {
 /// have a producer id (KIP-679).
 pub(super) fn init_producer_id(case: &Case<'_>) -> Verdict {
     let access = &case.access;
-    let code = match tree::nullable_bytes(case.request, "TransactionalId") {
-        Some(id) => {
-            let two_phase = case.request.int("Enable2Pc") != 0;
-            let allowed = access.transactional_id(Operation::Write, &id)
-                && (!two_phase || access.transactional_id(Operation::TwoPhaseCommit, &id));
-            (!allowed).then_some(TRANSACTIONAL_ID_DENIED)
-        }
-        None => {
-            let allowed = access.cluster(Operation::IdempotentWrite)
-                || access
-                    .rules
-                    .authorize_any(access.caller, Operation::Write, ResourceType::Topic);
-            (!allowed).then_some(CLUSTER_DENIED)
-        }
+    let (allowed, code) = if let Some(id) = tree::nullable_bytes(case.request, "TransactionalId") {
+        let two_phase = case.request.int("Enable2Pc") != 0;
+        let allowed = access.transactional_id(Operation::Write, &id)
+            && (!two_phase || access.transactional_id(Operation::TwoPhaseCommit, &id));
+        (allowed, TRANSACTIONAL_ID_DENIED)
+    } else {
+        let (rules, caller) = (access.rules, access.caller);
+        let allowed = access.cluster(Operation::IdempotentWrite)
+            || rules.authorize_any(caller, Operation::Write, ResourceType::Topic);
+        (allowed, CLUSTER_DENIED)
     };
-    let Some(code) = code else {
+    if allowed {
         return Verdict::Pass;
-    };
+    }
     let mut answer = gates::code(case, code);
     answer.set("ProducerEpoch", -1_i16);
     Verdict::Answer(answer)
