@@ -18,7 +18,8 @@ use tubeway_config::{ClusterRef, Node, Topology, ports};
 use tubeway_identity::IdentityStore;
 use tubeway_policy::SpiffeId;
 use tubeway_policy::rules::Authorizer;
-use tubeway_session::{Routes, Session, TopicId};
+use tubeway_session::access::Questions;
+use tubeway_session::{Answers, Routes, Session};
 use tubeway_telemetry::Shutdown;
 
 use crate::accept::Listener;
@@ -214,7 +215,7 @@ impl Surroundings for NoQuestions {
         None
     }
 
-    async fn resolve(&self, _: Vec<TopicId>) -> Option<Vec<TopicId>> {
+    async fn ask(&self, _: Questions) -> Option<Answers> {
         None
     }
 

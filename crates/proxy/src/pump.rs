@@ -14,7 +14,8 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
 use tubeway_policy::rules::Authorizer;
-use tubeway_session::{Observe, Refusal, Session, Step, TopicId};
+use tubeway_session::access::Questions;
+use tubeway_session::{Answers, Observe, Refusal, Session, Step};
 use tubeway_telemetry::Shutdown;
 
 /// An idle connection holds this much a direction.
@@ -31,9 +32,9 @@ pub trait Surroundings: Sync {
     /// connection.
     fn token(&self) -> Option<String>;
 
-    /// Finds out what these topic ids are called, and says which of them are no
-    /// topics'. None, where that cannot be found out, ends the connection.
-    async fn resolve(&self, ids: Vec<TopicId>) -> Option<Vec<TopicId>>;
+    /// Asks the broker, as the sidecar itself. None, where it does not answer,
+    /// ends the connection.
+    async fn ask(&self, questions: Questions) -> Option<Answers>;
 
     /// The access rules in force, if these are no longer.
     fn newer_rules(&self, than: &Arc<Authorizer>) -> Option<Arc<Authorizer>>;
@@ -132,11 +133,11 @@ where
                 shared.queued.notify_one();
                 continue;
             }
-            Ok(Step::Ask(ids)) => {
-                let Some(none) = shared.surroundings.resolve(ids).await else {
-                    return Refusal::Denied("topic ids could not be resolved").into();
+            Ok(Step::Ask(questions)) => {
+                let Some(answers) = shared.surroundings.ask(questions).await else {
+                    return Refusal::Denied("the broker could not be asked about topics").into();
                 };
-                shared.with(|session, _, _| session.no_such_topics(none));
+                shared.with(|session, _, _| session.answer(answers));
                 continue;
             }
             Ok(Step::Login) => {

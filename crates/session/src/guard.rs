@@ -1,11 +1,12 @@
 //! By what a node's session decides: who is calling, the rules, the topics' names.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tubeway_policy::acl::Operation;
 use tubeway_policy::rules::{Authorizer, Caller, Resource};
 
-use crate::access::{Access, NameOf, Names};
+use crate::access::{Access, Exists, NameOf, Names};
 
 /// A topic's id on the wire (KIP-516).
 pub type TopicId = [u8; 16];
@@ -18,8 +19,18 @@ pub struct Guard {
     caller: Caller,
     rules: Arc<Authorizer>,
     names: SharedNames,
-    /// Ids of the request at hand that the broker has no topic for.
-    missing: Vec<TopicId>,
+    /// What has been asked for the request at hand.
+    answers: Answers,
+}
+
+/// What the broker knows of topics, for one request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Ids that are no topic's; what the others are called is among the shared
+    /// names by now.
+    pub unknown_ids: Vec<TopicId>,
+    /// Whether topics of these names exist.
+    pub topics: HashMap<Arc<str>, bool>,
 }
 
 /// Whether a topic of a request may be used.
@@ -42,7 +53,7 @@ impl Guard {
             caller,
             rules,
             names,
-            missing: Vec::new(),
+            answers: Answers::default(),
         }
     }
 
@@ -59,14 +70,15 @@ impl Guard {
         self.rules = rules;
     }
 
-    /// These ids have been asked for, and there are no such topics.
-    pub(crate) fn no_such_topics(&mut self, ids: impl IntoIterator<Item = TopicId>) {
-        self.missing.extend(ids);
+    pub(crate) fn answer(&mut self, answers: Answers) {
+        self.answers.unknown_ids.extend(answers.unknown_ids);
+        self.answers.topics.extend(answers.topics);
     }
 
     /// The request at hand is decided.
     pub(crate) fn decided(&mut self) {
-        self.missing.clear();
+        self.answers.unknown_ids.clear();
+        self.answers.topics.clear();
     }
 
     pub(crate) fn access(&self) -> Access<'_> {
@@ -110,8 +122,20 @@ impl Guard {
 impl Names for Guard {
     fn name_of(&self, id: &TopicId) -> NameOf {
         match self.names.name_of(id) {
-            NameOf::NotAsked if self.missing.contains(id) => NameOf::NoSuchTopic,
+            NameOf::NotAsked if self.answers.unknown_ids.contains(id) => NameOf::NoSuchTopic,
             answer => answer,
         }
+    }
+
+    fn exists(&self, topic: &str) -> Exists {
+        match self.answers.topics.get(topic) {
+            Some(true) => Exists::Yes,
+            Some(false) => Exists::No,
+            None => self.names.exists(topic),
+        }
+    }
+
+    fn auto_create(&self) -> bool {
+        self.names.auto_create()
     }
 }

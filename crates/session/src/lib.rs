@@ -35,7 +35,7 @@ mod step;
 mod verdict;
 mod versions;
 
-pub use guard::{Guard, SharedNames, TopicId};
+pub use guard::{Answers, Guard, SharedNames, TopicId};
 pub use observe::{Observe, Topic};
 pub use session::{Routes, Session};
 pub use step::{Refusal, Step};

@@ -15,7 +15,7 @@ use crate::records::{Beginning, Large, UNACKNOWLEDGED, framed};
 use crate::session::{InFlight, InFlightKind, Node, Role, Shared};
 use crate::step::{Refusal, Step};
 use crate::verdict::{self, Amendment, Outcome, put_together};
-use crate::{sasl, versions};
+use crate::{access, sasl, versions};
 
 /// Kafka's own default limit (`socket.request.max.bytes`).
 const MAX_FRAME: u32 = 100 * 1024 * 1024;
@@ -152,7 +152,7 @@ impl Requests {
                 return Ok(Begin::More);
             }
             large = match begin_large(&node.guard, known, beginning, remaining)? {
-                Beginning::Ask(ids) => return Ok(Begin::Alone(Step::Ask(ids))),
+                Beginning::Ask(questions) => return Ok(Begin::Alone(Step::Ask(questions))),
                 Beginning::Drops(_) if !first => return Ok(Begin::Alone(Step::NeedMore)),
                 Beginning::Drops(large) | Beginning::Passes(large) => Some(large),
             };
@@ -256,6 +256,10 @@ fn whole_limit(shared: &Shared, header: Known, length: u32) -> Option<u32> {
         }
         (Role::Client { .. }, _) => None,
         (Role::Node(_), ApiKey::PRODUCE) => (length <= MAX_PRODUCE).then_some(MAX_PRODUCE),
+        (Role::Node(_), api) if access::look(api).is_some_and(|look| !look.request) => {
+            let own = Places::of(api).is_some() || is_sasl(api);
+            own.then_some(MAX_WHOLE)
+        }
         (Role::Node(_), _) => Some(MAX_WHOLE),
     }
 }
@@ -277,7 +281,7 @@ fn whole(
         return Ok(Begin::Alone(Step::NeedMore));
     }
     let begin = match outcome {
-        Outcome::Ask(ids) => return Ok(Begin::Alone(Step::Ask(ids))),
+        Outcome::Ask(questions) => return Ok(Begin::Alone(Step::Ask(questions))),
         Outcome::Close(reason) => return Err(Refusal::Denied(reason)),
         Outcome::Pass(amendment) => {
             let produced = checked(header, body)?;
@@ -308,6 +312,10 @@ fn whole(
     Ok(begin)
 }
 
+fn is_sasl(api: ApiKey) -> bool {
+    matches!(api, ApiKey::SASL_HANDSHAKE | ApiKey::SASL_AUTHENTICATE)
+}
+
 fn decide(shared: &mut Shared, header: Known, body: &[u8]) -> Result<Outcome, String> {
     let (api, version) = (header.api, header.version);
     if api == ApiKey::API_VERSIONS {
@@ -333,9 +341,7 @@ fn decide(shared: &mut Shared, header: Known, body: &[u8]) -> Result<Outcome, St
                 guard, sessions, ..
             } = &mut **node;
             let outcome = match api {
-                ApiKey::SASL_HANDSHAKE | ApiKey::SASL_AUTHENTICATE => {
-                    sasl::already_authenticated(api, version)
-                }
+                _ if is_sasl(api) => sasl::already_authenticated(api, version),
                 _ if Places::of(api).is_some() => sessions.decide(guard, layout, body),
                 _ => verdict::decide(guard, layout, body),
             };

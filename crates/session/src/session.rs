@@ -9,7 +9,7 @@ use tubeway_policy::rules::Authorizer;
 use tubeway_protocol::ApiKey;
 
 use crate::body::Produced;
-use crate::guard::{Guard, TopicId};
+use crate::guard::{Answers, Guard};
 use crate::observe::Observe;
 use crate::records::Sessions;
 use crate::request::Requests;
@@ -198,10 +198,10 @@ impl Session {
         }
     }
 
-    /// Of the ids of the last [`Step::Ask`], these are no topics'.
-    pub fn no_such_topics(&mut self, ids: impl IntoIterator<Item = TopicId>) {
+    /// What came of the last [`Step::Ask`].
+    pub fn answer(&mut self, answers: Answers) {
         if let Role::Node(node) = &mut self.shared.role {
-            node.guard.no_such_topics(ids);
+            node.guard.answer(answers);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::guard::TopicId;
+use crate::access::Questions;
 
 /// The next thing to do in one direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +26,9 @@ pub enum Step {
     /// Drop the buffer's first `n` bytes: the broker does not get that request.
     /// Its answer comes from [`crate::Session::response`] in its turn.
     Answered(usize),
-    /// Find out what these topic ids are called, say by
-    /// [`crate::Session::no_such_topics`] which there are none of, and come again.
-    Ask(Vec<TopicId>),
+    /// Ask the broker this, say by [`crate::Session::answer`] what came of it,
+    /// and come again.
+    Ask(Questions),
     /// Too many requests wait for their answers: go on when one has come.
     Wait,
 }

@@ -5,8 +5,8 @@ use tubeway_protocol::value::{Budget, DecodeError, EncodeError, Struct, decode};
 use tubeway_protocol::walk::WalkError;
 use tubeway_protocol::{ApiKey, Direction, Layout, Schemas};
 
-use crate::access::{self, Verdict};
-use crate::guard::{Guard, TopicId};
+use crate::access::{self, Questions, Verdict};
+use crate::guard::Guard;
 use crate::records::RecordsAmendment;
 
 /// A request of which something is denied is taken apart; the tree may take
@@ -27,7 +27,7 @@ pub(crate) enum Outcome {
     /// The same, of a version that the request does not have.
     AnswerBytes(Bytes),
     /// These names have to be known first.
-    Ask(Vec<TopicId>),
+    Ask(Questions),
     /// Kafka has no answer for this but to close.
     Close(&'static str),
 }
@@ -77,7 +77,7 @@ pub(crate) fn decide(
         Verdict::Cut(request, amend) => {
             Outcome::Instead(put_together(&request)?, Amendment::Access(amend))
         }
-        Verdict::Ask(ids) => Outcome::Ask(ids),
+        Verdict::Ask(questions) => Outcome::Ask(questions),
         Verdict::Close(reason) => Outcome::Close(reason),
     })
 }

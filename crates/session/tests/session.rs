@@ -9,7 +9,7 @@ use tubeway_policy::rules::{AccessRules, Authorizer, Caller};
 use tubeway_protocol::header::{RequestHeader, ResponseHeader};
 use tubeway_protocol::value::{Budget, Struct, Value, decode};
 use tubeway_protocol::{ApiKey, Direction, Schemas};
-use tubeway_session::access::{NameOf, Names};
+use tubeway_session::access::{Exists, NameOf, Names};
 use tubeway_session::{Guard, Observe, Refusal, Routes, Session, Step, Topic};
 
 /// What a session reported.
@@ -162,6 +162,10 @@ struct NoNames;
 impl Names for NoNames {
     fn name_of(&self, _: &[u8; 16]) -> NameOf {
         NameOf::NotAsked
+    }
+
+    fn exists(&self, _: &str) -> Exists {
+        Exists::NotAsked
     }
 }
 

@@ -11,7 +11,8 @@ use tubeway_identity::IdentityStore;
 use tubeway_identity::jwt::LoginSigner;
 use tubeway_policy::SpiffeId;
 use tubeway_policy::rules::{Authorizer, Caller};
-use tubeway_session::{Guard, Session, SharedNames, TopicId};
+use tubeway_session::access::Questions;
+use tubeway_session::{self as session, Guard, Session, SharedNames};
 use tubeway_telemetry::Shutdown;
 
 use crate::accept::authenticate;
@@ -128,8 +129,8 @@ impl Surroundings for Answers<'_> {
         login.token(&self.ingress.signer, LIFE).ok()
     }
 
-    async fn resolve(&self, ids: Vec<TopicId>) -> Option<Vec<TopicId>> {
-        self.ingress.names.resolve(ids).await
+    async fn ask(&self, questions: Questions) -> Option<session::Answers> {
+        self.ingress.names.ask(&questions).await
     }
 
     fn newer_rules(&self, than: &Arc<Authorizer>) -> Option<Arc<Authorizer>> {

@@ -10,15 +10,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tracing::debug;
 use tubeway_identity::jwt::LoginSigner;
 use tubeway_policy::SpiffeId;
-use tubeway_protocol::header::ResponseHeader;
-use tubeway_protocol::walk::{Interest, Mark, Trailing, Walker, What};
+use tubeway_protocol::header::{RequestHeader, ResponseHeader};
+use tubeway_protocol::value::{Budget, Struct, Value, decode};
 use tubeway_protocol::{ApiKey, Direction, Schemas};
-use tubeway_session::access::{NameOf, Names};
+use tubeway_session::Answers;
+use tubeway_session::access::{Exists, NameOf, Names, Questions};
 use tubeway_telemetry::Shutdown;
 
 use crate::frames::{LoginError, read_frame, write_frame};
@@ -28,6 +29,8 @@ use crate::node::login::Login;
 const MAX_NAMES: usize = 100_000;
 /// Ids that wait to be asked for.
 const MAX_WAITING: usize = 1024;
+/// Error codes UNKNOWN_TOPIC_OR_PARTITION and INVALID_TOPIC_EXCEPTION.
+const MISSING: [i64; 2] = [3, 17];
 /// After a question that failed.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Metadata about the topics asked for.
@@ -42,8 +45,15 @@ type Id = [u8; 16];
 #[derive(Clone, Default)]
 pub struct TopicNames {
     known: Arc<RwLock<HashMap<Id, Arc<str>>>>,
-    ask: Option<mpsc::Sender<Id>>,
+    later: Option<mpsc::Sender<Id>>,
     resolver: Option<Arc<Resolver>>,
+}
+
+/// A topic as the broker answers.
+struct Found {
+    id: Id,
+    name: Option<String>,
+    error: i64,
 }
 
 struct Resolver {
@@ -62,7 +72,7 @@ impl TopicNames {
         node: SpiffeId,
         shutdown: &Shutdown,
     ) -> Self {
-        let (ask, asked) = mpsc::channel(MAX_WAITING);
+        let (later, asked) = mpsc::channel(MAX_WAITING);
         let resolver = Resolver {
             broker,
             signer,
@@ -70,7 +80,7 @@ impl TopicNames {
         };
         let names = Self {
             known: Arc::default(),
-            ask: None,
+            later: None,
             resolver: Some(Arc::new(resolver)),
         };
         let (asking, shutdown) = (names.clone(), shutdown.clone());
@@ -81,28 +91,31 @@ impl TopicNames {
             }
         });
         Self {
-            ask: Some(ask),
+            later: Some(later),
             ..names
         }
     }
 
-    /// Asks the broker now, and says which of the ids are no topics'. None
-    /// where it could not be asked.
-    pub async fn resolve(&self, mut ids: Vec<Id>) -> Option<Vec<Id>> {
-        ids.sort_unstable();
-        ids.dedup();
-        let found = match self.resolver.as_ref()?.ask(&ids).await {
-            Ok(found) => found,
-            Err(error) => {
-                debug!(%error, "topic ids could not be resolved");
-                return None;
+    /// Asks the broker now. None where it does not answer.
+    pub async fn ask(&self, questions: &Questions) -> Option<Answers> {
+        let asked = self.resolver.as_ref()?.ask(questions).await;
+        let found = asked
+            .inspect_err(|error| debug!(%error, "the broker could not be asked about topics"))
+            .ok()?;
+        let mut answers = Answers::default();
+        for topic in found {
+            match topic.name {
+                None => answers.unknown_ids.push(topic.id),
+                Some(name) => {
+                    let exists = !MISSING.contains(&topic.error);
+                    if exists {
+                        self.learn(topic.id, &name);
+                    }
+                    answers.topics.insert(name.into(), exists);
+                }
             }
-        };
-        for (id, name) in found {
-            self.learn(id, &name);
         }
-        ids.retain(|id| !self.knows(id));
-        Some(ids)
+        Some(answers)
     }
 
     /// The name, if it is known; if not, it is asked for.
@@ -112,9 +125,9 @@ impl TopicNames {
             return Some(name.clone());
         }
         drop(known);
-        if let Some(ask) = &self.ask {
+        if let Some(later) = &self.later {
             // Full: it is asked for again with the next request.
-            let _ = ask.try_send(*id);
+            let _ = later.try_send(*id);
         }
         None
     }
@@ -124,8 +137,13 @@ impl TopicNames {
         let mut ids = Vec::new();
         while asked.recv_many(&mut ids, MAX_WAITING).await > 0 {
             let mut ids: Vec<Id> = ids.drain(..).filter(|id| !self.knows(id)).collect();
+            ids.sort_unstable();
             ids.dedup();
-            if !ids.is_empty() && self.resolve(ids).await.is_none() {
+            let questions = Questions {
+                ids,
+                topics: Vec::new(),
+            };
+            if !questions.ids.is_empty() && self.ask(&questions).await.is_none() {
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -155,82 +173,80 @@ impl Names for TopicNames {
             .get(id)
             .map_or(NameOf::NotAsked, |name| NameOf::Known(name.clone()))
     }
+
+    /// Always asked anew: topics come and go.
+    fn exists(&self, _: &str) -> Exists {
+        Exists::NotAsked
+    }
 }
 
 // === impl Resolver ===
 
 impl Resolver {
-    async fn ask(&self, ids: &[Id]) -> Result<Vec<(Id, String)>, LoginError> {
+    async fn ask(&self, questions: &Questions) -> Result<Vec<Found>, LoginError> {
         let login = Login::new(&self.node);
         let mut broker = login.connect(self.broker, &self.signer).await?;
-        write_frame(&mut broker, &question(ids)).await?;
+        let question = question(questions).map_err(io::Error::other)?;
+        write_frame(&mut broker, &question).await?;
         let answer = read_frame(&mut broker, MAX_ANSWER)
             .await?
             .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-        Ok(read_names(&answer).map_err(io::Error::other)?)
+        Ok(read_topics(answer).map_err(io::Error::other)?)
     }
 }
 
-/// A Metadata request for these ids, without its length.
-fn question(ids: &[Id]) -> Bytes {
-    let mut out = BytesMut::new();
-    out.put_i16(ApiKey::METADATA.0);
-    out.put_i16(METADATA_BY_ID);
-    out.put_i32(0);
-    out.put_i16(-1);
-    out.put_u8(0);
-    put_varint(&mut out, ids.len() as u32 + 1);
-    for id in ids {
-        out.put_slice(id);
-        // No name, no tagged fields.
-        out.put_slice(&[0, 0]);
-    }
-    // No creation, no authorized operations, no tagged fields.
-    out.put_slice(&[0, 0, 0]);
-    out.freeze()
+/// A Metadata request for these topics, without its length.
+fn question(questions: &Questions) -> Result<Bytes, String> {
+    let mut out = Vec::new();
+    let header = RequestHeader {
+        api: ApiKey::METADATA,
+        version: METADATA_BY_ID,
+        correlation_id: 0,
+        client_id: Some("tubeway"),
+        length: 0,
+    };
+    header.write(&mut out).map_err(|e| e.to_string())?;
+    let mut request = message(Direction::Request)?;
+    let topic = |id: Id, name: Option<&str>| {
+        let mut topic = request.child("Topics")?;
+        topic.set("TopicId", Value::Uuid(id));
+        topic.set("Name", name);
+        Some(topic)
+    };
+    let ids = questions.ids.iter().filter_map(|id| topic(*id, None));
+    let names = questions.topics.iter();
+    let names = names.filter_map(|name| topic([0; 16], Some(name)));
+    let topics: Vec<Struct> = ids.chain(names).collect();
+    request.set("Topics", topics);
+    request.set("AllowAutoTopicCreation", false);
+    request.encode(&mut out).map_err(|e| e.to_string())?;
+    Ok(out.into())
 }
 
-/// Ids and names of the topics in a Metadata response, without its length.
-fn read_names(frame: &[u8]) -> Result<Vec<(Id, String)>, String> {
-    const ID: Mark = Mark(1);
-    const NAME: Mark = Mark(2);
-    let layout = Schemas::get()
-        .layout(ApiKey::METADATA, METADATA_BY_ID, Direction::Response)
-        .map_err(|e| e.to_string())?;
-    let paths = [("Topics.TopicId", ID), ("Topics.Name", NAME)];
-    let interest = Interest::new(layout, &paths).map_err(|e| e.to_string())?;
+/// The topics of a Metadata response, which comes without its length.
+fn read_topics(frame: Bytes) -> Result<Vec<Found>, String> {
     let length = frame.len() as u32;
-    let header = ResponseHeader::read(frame, length, ApiKey::METADATA, METADATA_BY_ID)
+    let header = ResponseHeader::read(&frame, length, ApiKey::METADATA, METADATA_BY_ID)
         .map_err(|e| e.to_string())?
         .ok_or("the response ends within its header")?;
-    let start = header.length as u64;
-    let mut walker = Walker::new(
-        Arc::new(interest),
-        start,
-        u64::from(length),
-        Trailing::Allow,
-    );
-    let mut names = Vec::new();
-    let mut name = None;
-    walker
-        .feed(&frame[header.length..], |event| {
-            match (event.mark, event.what) {
-                (NAME, What::Text(text)) => name = Some(text.to_owned()),
-                (NAME, _) => name = None,
-                (ID, What::Uuid(id)) => names.extend(name.take().map(|name| (id, name))),
-                _ => {}
-            }
-        })
-        .map_err(|e| e.to_string())?;
-    Ok(names)
+    let body = frame.slice(header.length..);
+    let layout = message(Direction::Response)?.layout();
+    let budget = Budget::bytes(64 * body.len());
+    let response = decode(layout, &body, budget).map_err(|e| e.to_string())?;
+    let found = |topic: &Struct| Found {
+        id: match topic.get("TopicId") {
+            Some(Value::Uuid(id)) => *id,
+            _ => [0; 16],
+        },
+        name: topic.str("Name").map(str::to_owned),
+        error: topic.int("ErrorCode"),
+    };
+    Ok(response.structs("Topics").map(found).collect())
 }
 
-fn put_varint(out: &mut BytesMut, mut value: u32) {
-    while value >= 0x80 {
-        out.put_u8(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.put_u8(value as u8);
+fn message(direction: Direction) -> Result<Struct, String> {
+    let layout = Schemas::get().layout(ApiKey::METADATA, METADATA_BY_ID, direction);
+    layout.map(Struct::message).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -238,19 +254,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_question_is_a_metadata_request_by_the_schema() {
-        let frame = question(&[[7; 16], [8; 16]]);
-        let header = tubeway_protocol::header::RequestHeader::read(&frame, frame.len() as u32)
+    fn a_question_names_topics_by_id_and_by_name_and_creates_none() {
+        let questions = Questions {
+            ids: vec![[7; 16]],
+            topics: vec!["orders".into()],
+        };
+        let frame = question(&questions).unwrap();
+        let header = RequestHeader::read(&frame, frame.len() as u32)
             .unwrap()
             .unwrap();
-        let layout = Schemas::get()
-            .layout(header.api, header.version, Direction::Request)
-            .unwrap();
-        let interest = Arc::new(Interest::none(layout));
-        let length = frame.len() as u64;
-        let mut walker = Walker::new(interest, header.length as u64, length, Trailing::Refuse);
-        walker.feed(&frame[header.length..], |_| {}).unwrap();
-        assert!(walker.is_done());
+        let body = frame.slice(header.length..);
+        let layout = message(Direction::Request).unwrap().layout();
+        let request = decode(layout, &body, Budget::of(body.len())).unwrap();
+        let topics: Vec<_> = request.structs("Topics").collect();
+        assert_eq!(topics[0].get("TopicId"), Some(&Value::Uuid([7; 16])));
+        assert_eq!(topics[0].get("Name"), Some(&Value::Null));
+        assert_eq!(topics[1].str("Name"), Some("orders"));
+        assert_eq!(request.int("AllowAutoTopicCreation"), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use tubeway_policy::rules::Resource;
 use tubeway_protocol::Layout;
 use tubeway_protocol::value::{Struct, Value};
 
+use crate::access::Questions;
 use crate::guard::Guard;
 use crate::places::{Denied, FETCH, TOPIC_DENIED};
 use crate::records::{
@@ -71,7 +72,7 @@ pub(super) fn decide(
         scan.replica >= 0 && !guard.allows(Operation::ClusterAction, Resource::CLUSTER);
     let found = FETCH.look(guard, layout, body)?;
     if !found.ask.is_empty() && !follower_denied {
-        return Ok(Outcome::Ask(found.ask));
+        return Ok(Outcome::Ask(Questions::ids(found.ask)));
     }
     let mut denied = Vec::new();
     let mut instead = None;

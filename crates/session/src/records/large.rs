@@ -10,7 +10,8 @@ use tubeway_protocol::value::Struct;
 use tubeway_protocol::walk::{WalkError, Walker, What};
 use tubeway_protocol::{ApiKey, Layout};
 
-use crate::guard::{Guard, TopicId};
+use crate::access::Questions;
+use crate::guard::Guard;
 use crate::places::{Denied, Found, Key, PARTITION, PRODUCE, TOPIC, Topic};
 use crate::records::produce::{TRANSACTION_DENIED, denies_transaction, refuse};
 use crate::verdict::{TreeError, response};
@@ -41,7 +42,7 @@ pub(crate) enum Beginning {
     /// It is dropped, and answered at its end.
     Drops(Box<Large>),
     /// Names have to be known first.
-    Ask(Vec<TopicId>),
+    Ask(Questions),
 }
 
 // === impl Large ===
@@ -58,7 +59,7 @@ impl Large {
         let mut trial = Self::new(layout, length);
         trial.walk(guard, beginning)?;
         if !trial.found.ask.is_empty() {
-            return Ok(Beginning::Ask(trial.found.ask));
+            return Ok(Beginning::Ask(Questions::ids(trial.found.ask)));
         }
         let mut large = Box::new(Self::new(layout, length));
         Ok(if trial.is_denied(guard) {

@@ -5,6 +5,7 @@ use tubeway_policy::rules::Resource;
 use tubeway_protocol::Layout;
 use tubeway_protocol::value::{Struct, Value};
 
+use crate::access::Questions;
 use crate::guard::Guard;
 use crate::places::{Denied, Found, Key, PRODUCE};
 use crate::records::{Opening, RecordsAmendment, rest};
@@ -23,7 +24,7 @@ pub(super) fn decide(
 ) -> Result<Outcome, TreeError> {
     let found = PRODUCE.look(guard, layout, body)?;
     if !found.ask.is_empty() {
-        return Ok(Outcome::Ask(found.ask));
+        return Ok(Outcome::Ask(Questions::ids(found.ask)));
     }
     let whole = denies_transaction(guard, &found);
     if !found.denied && !whole {

@@ -7,6 +7,7 @@ use tubeway_protocol::{ApiKey, Layout};
 
 use bytes::Bytes;
 
+use crate::access::Questions;
 use crate::guard::Guard;
 use crate::places::{Denied, Key, Places, SHARE_ACKNOWLEDGE, SHARE_FETCH};
 use crate::records::{
@@ -40,7 +41,7 @@ pub(super) fn decide(
     };
     let found = places.look(guard, layout, body)?;
     if !found.ask.is_empty() {
-        return Ok(Outcome::Ask(found.ask));
+        return Ok(Outcome::Ask(Questions::ids(found.ask)));
     }
     let mut request = take_apart(layout, body)?;
     let group = request.str("GroupId").unwrap_or_default();

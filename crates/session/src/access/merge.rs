@@ -1,0 +1,151 @@
+//! Putting topics and partitions that were cut out of a request into the
+//! response, where a broker has them.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use tubeway_protocol::value::{Struct, Value};
+
+use super::refusals::{UNKNOWN_TOPIC, UNKNOWN_TOPIC_ID};
+use super::tree;
+
+/// Where refused topics go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// After the broker's.
+    Last,
+    /// In the order of the request.
+    AsAsked,
+    /// Before the coordinator's results, among topics that do not exist.
+    WithUnknown,
+    /// After the coordinator's results, among ids that do not exist.
+    LastWithUnknown,
+}
+
+/// Topics and partitions that were cut out of a request.
+#[derive(Debug)]
+pub(super) struct Merge {
+    pub(super) array: &'static str,
+    pub(super) name: &'static str,
+    pub(super) list: &'static str,
+    pub(super) index: &'static str,
+    pub(super) error: &'static str,
+    pub(super) place: Place,
+    pub(super) unless_error: bool,
+    pub(super) refused: Vec<Refused>,
+    /// The place of each topic in the request.
+    pub(super) order: HashMap<Bytes, usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) key: Bytes,
+    /// The topic in the response, with the refused partitions.
+    pub(super) entry: Struct,
+    /// All its partitions in the order of the request, if some were sent.
+    pub(super) partly: Option<Vec<i32>>,
+}
+
+// === impl Merge ===
+
+impl Merge {
+    /// Adds a topic; one that was named before gets its partitions, if it is
+    /// answered `once`.
+    pub(super) fn add(&mut self, refused: Refused, once: bool) {
+        let same = |other: &&mut Refused| once && other.key == refused.key;
+        let Some(before) = self.refused.iter_mut().find(same) else {
+            self.refused.push(refused);
+            return;
+        };
+        for value in tree::values(&refused.entry, self.list) {
+            tree::push(&mut before.entry, self.list, value.clone());
+        }
+        if let (Some(all), Some(more)) = (&mut before.partly, refused.partly) {
+            all.extend(more);
+        }
+    }
+
+    /// Leaves everything out if the broker refuses the whole request or group.
+    pub(super) fn unless_error(mut self) -> Self {
+        self.unless_error = true;
+        self
+    }
+
+    /// Puts the refused topics and partitions into `of`: the response, or what
+    /// has the array of topics in it.
+    pub(super) fn apply(self, of: &mut Struct) {
+        if self.unless_error && of.int("ErrorCode") != 0 {
+            return;
+        }
+        let mut whole = Vec::new();
+        for refused in &self.refused {
+            let same = |topic: &&mut Struct| key(topic, self.name) == refused.key;
+            let sent = tree::structs_mut(of, self.array).find(same);
+            match (&refused.partly, sent) {
+                (Some(all), Some(topic)) => self.join(topic, &refused.entry, all),
+                _ => whole.push(Value::from(refused.entry.clone())),
+            }
+        }
+        self.insert(of, whole);
+    }
+
+    /// Puts the refused partitions of `entry` among those of `topic`, in the
+    /// order of the request.
+    fn join(&self, topic: &mut Struct, entry: &Struct, asked: &[i32]) {
+        let Some(partitions) = tree::array(topic, self.list) else {
+            return;
+        };
+        partitions.extend_from_slice(tree::values(entry, self.list));
+        partitions.sort_by_key(|partition| {
+            let index = as_struct(partition).map(|partition| partition.int(self.index));
+            asked.iter().position(|at| Some(i64::from(*at)) == index)
+        });
+    }
+
+    fn insert(&self, of: &mut Struct, whole: Vec<Value>) {
+        let Some(topics) = tree::array(of, self.array) else {
+            return;
+        };
+        let unknown = |topic: &&Value| self.is_unknown(topic);
+        let (from, to) = match self.place {
+            Place::Last => (topics.len(), topics.len()),
+            Place::AsAsked => (0, topics.len()),
+            Place::WithUnknown => (0, topics.iter().take_while(unknown).count()),
+            Place::LastWithUnknown => {
+                let last = topics.iter().rev().take_while(unknown).count();
+                (topics.len() - last, topics.len())
+            }
+        };
+        let to = to + whole.len();
+        topics.splice(from..from, whole);
+        topics[from..to].sort_by_key(|topic| {
+            let key = as_struct(topic).map(|topic| key(topic, self.name));
+            key.and_then(|key| self.order.get(&key).copied())
+                .unwrap_or(usize::MAX)
+        });
+    }
+
+    /// Whether a broker says of a topic that there is none.
+    fn is_unknown(&self, topic: &Value) -> bool {
+        let first = as_struct(topic).and_then(|topic| topic.structs(self.list).next());
+        first.is_some_and(|partition| {
+            let error = partition.int(self.error);
+            [UNKNOWN_TOPIC, UNKNOWN_TOPIC_ID].contains(&(error as i16))
+        })
+    }
+}
+
+fn as_struct(value: &Value) -> Option<&Struct> {
+    match value {
+        Value::Struct(inner) => Some(inner),
+        _ => None,
+    }
+}
+
+/// What a topic is told from others by: its name, or its id.
+pub(super) fn key(topic: &Struct, name: &str) -> Bytes {
+    match topic.get(name) {
+        Some(_) => tree::bytes(topic, name),
+        None => Bytes::copy_from_slice(&tree::uuid(topic, "TopicId")),
+    }
+}
