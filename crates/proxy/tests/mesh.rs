@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use rustls_pki_types::UnixTime;
 use tokio::net::TcpListener;
-use tubeway_config::{Node, NodeRole, Topology};
+use tubeway_config::{Access, Node, NodeRole, Topology};
 use tubeway_identity::IdentityStore;
 use tubeway_identity::ca::CertificateAuthority;
 use tubeway_identity::ca_server::{CaService, ReviewError, ServiceAccount, TokenReviewer};
@@ -20,6 +20,8 @@ use tubeway_identity::provider::{Local, Provider as _};
 use tubeway_identity::serve::{ServeLimits, serve_tls};
 use tubeway_identity::tls::{Expected, server_config_optional_client};
 use tubeway_launcher::kafka_dist::KafkaDist;
+use tubeway_policy::acl::{AclBinding, Operation, ResourceType};
+use tubeway_policy::rules::{AccessRules, Rule};
 
 const DOMAIN: &str = "cluster.local";
 const OPERATOR: &str = "spiffe://cluster.local/ns/tubeway-system/sa/tubeway-operator";
@@ -131,6 +133,22 @@ impl Mesh {
         }
     }
 
+    fn access(&self) -> Access {
+        let checkout = "User:spiffe://cluster.local/ns/shop/sa/checkout";
+        let rule = |operation| {
+            let acl = AclBinding::allow(checkout, operation, ResourceType::Topic, "orders");
+            Rule::from(acl)
+        };
+        Access {
+            cluster: self.topology().cluster,
+            access: AccessRules {
+                super_users: ["User:spiffe://cluster.local/ns/kafka/sa/demo-node".to_owned()]
+                    .into(),
+                rules: [Operation::Create, Operation::Write].map(rule).into(),
+            },
+        }
+    }
+
     fn folder(&self, name: &str) -> PathBuf {
         let path = self.dir.path().join(name);
         std::fs::create_dir_all(&path).unwrap();
@@ -151,6 +169,7 @@ impl Mesh {
     fn start_sidecar(&mut self, name: &str, role: &str, account: &str, pod: (Ipv4Addr, Ipv4Addr)) {
         let state = self.folder(&format!("{name}-state"));
         std::fs::write(state.join("topology.json"), self.topology().to_json()).unwrap();
+        std::fs::write(state.join("access.json"), self.access().to_json()).unwrap();
         std::fs::write(state.join("token"), account).unwrap();
         let run = self.folder("run");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tubeway-proxy"));
