@@ -31,6 +31,7 @@ mod apis;
 mod cluster;
 mod configs;
 mod coordinators;
+mod deletion;
 mod gates;
 mod groups;
 mod listed;

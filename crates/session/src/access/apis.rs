@@ -3,8 +3,8 @@
 use tubeway_protocol::ApiKey;
 
 use super::{
-    Case, Look, Verdict, cluster, configs, coordinators, gates, groups, metadata, offsets, pages,
-    share, tokens, topics, topics_admin, transactions,
+    Case, Look, Verdict, cluster, configs, coordinators, deletion, gates, groups, metadata,
+    offsets, pages, share, tokens, topics, topics_admin, transactions,
 };
 
 /// One API.
@@ -87,7 +87,7 @@ static APIS: &[Api] = &[
     passes(17),
     passes(18),
     amended(19, topics_admin::create),
-    amended(20, topics_admin::delete),
+    amended(20, deletion::decide),
     amended(21, topics::delete_records),
     gate(22, transactions::init_producer_id),
     amended(23, topics::offset_for_leader_epoch),

@@ -4,7 +4,9 @@ use tubeway_policy::acl::Operation;
 use tubeway_protocol::value::{Struct, Value};
 
 use super::listed::{Named, Place};
-use super::refusals::{self, CLUSTER_DENIED, GROUP_DENIED, TRANSACTIONAL_ID_DENIED};
+use super::refusals::{
+    self, CLUSTER_DENIED, GROUP_DENIED, INVALID_REQUEST, TRANSACTIONAL_ID_DENIED,
+};
 use super::{Case, Verdict, gates, tree};
 
 /// Kinds of coordinators.
@@ -50,11 +52,14 @@ fn by_key(case: &Case<'_>, code: i16, allowed: impl Fn(&[u8]) -> bool) -> Verdic
     Verdict::Answer(answer)
 }
 
-/// Only brokers look for the coordinators of share groups' states; a version
-/// that is too old for it is refused by the broker.
+/// Only brokers look for the coordinators of share groups' states, in versions
+/// that are new enough for it.
 fn share(case: &Case<'_>) -> Verdict {
+    if case.version() < 6 {
+        return by_key(case, INVALID_REQUEST, |_| false);
+    }
     let keys = tree::strings(case.request, "CoordinatorKeys");
-    if case.version() < 6 || keys.is_empty() || case.access.cluster(Operation::ClusterAction) {
+    if keys.is_empty() || case.access.cluster(Operation::ClusterAction) {
         return Verdict::Pass;
     }
     let mut answer = case.blank();

@@ -9,6 +9,8 @@
 //!   the missing ones are not sent. (One that is deleted in that very moment may
 //!   be created again by the broker, if it does not enforce the ACLs too.)
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use tubeway_policy::acl::{Operation, ResourceType};
 use tubeway_protocol::value::{Struct, Value};
@@ -51,7 +53,7 @@ enum Asked {
 /// What is left of a request.
 #[derive(Default)]
 struct Left<'a> {
-    topics: Vec<(Bytes, &'a Struct)>,
+    topics: Vec<(Bytes, Cow<'a, Struct>)>,
     changed: bool,
     no_creation: bool,
 }
@@ -85,7 +87,7 @@ pub(super) fn decide(case: &Case<'_>) -> Verdict {
     if !questions.is_empty() {
         return Verdict::Ask(questions);
     }
-    let apart = |(name, _): &(Bytes, &Struct)| case.access.tells_apart(name);
+    let apart = |(name, _): &(Bytes, Cow<'_, Struct>)| case.access.tells_apart(name);
     change.partitions = left.topics.iter().any(apart);
     verdict(case, &left, change)
 }
@@ -101,7 +103,9 @@ fn verdict(case: &Case<'_>, left: &Left<'_>, mut change: Described) -> Verdict {
     let mut request = case.request.clone();
     if left.changed {
         let topics = left.topics.iter();
-        let mut topics: Vec<Value> = topics.map(|(_, topic)| (*topic).clone().into()).collect();
+        let mut topics: Vec<Value> = topics
+            .map(|(_, topic)| Struct::clone(topic).into())
+            .collect();
         if topics.is_empty() && case.version() == 0 {
             let mut topic = tree::element(&request, "Topics");
             topic.set("Name", NO_TOPIC);
@@ -130,7 +134,7 @@ fn by_id<'a>(case: &Case<'a>, change: &mut Described, questions: &mut Questions)
         let name = match case.access.names.name_of(&id) {
             NameOf::Known(name) => Bytes::copy_from_slice(name.as_bytes()),
             NameOf::NoSuchTopic => {
-                left.keep(Bytes::new(), topic);
+                left.keep_id(Bytes::new(), topic);
                 continue;
             }
             NameOf::NotAsked => {
@@ -139,7 +143,7 @@ fn by_id<'a>(case: &Case<'a>, change: &mut Described, questions: &mut Questions)
             }
         };
         if case.access.topic(Operation::Describe, &name) {
-            left.keep(name, topic);
+            left.keep_id(name, topic);
             continue;
         }
         left.changed = true;
@@ -284,7 +288,18 @@ pub(super) fn set_operations(access: &Access<'_>, topic: &mut Struct) {
 
 impl<'a> Left<'a> {
     fn keep(&mut self, name: Bytes, topic: &'a Struct) {
-        self.topics.push((name, topic));
+        self.topics.push((name, Cow::Borrowed(topic)));
+    }
+
+    /// Keeps a topic by its id, and not what else it is called.
+    fn keep_id(&mut self, name: Bytes, topic: &'a Struct) {
+        if tree::is_null(topic, "Name") {
+            return self.keep(name, topic);
+        }
+        let mut topic = topic.clone();
+        topic.set("Name", Value::Null);
+        self.topics.push((name, Cow::Owned(topic)));
+        self.changed = true;
     }
 }
 

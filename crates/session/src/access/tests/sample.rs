@@ -1,7 +1,7 @@
 //! Requests of every API and version with something in every field.
 
 use bytes::Bytes;
-use tubeway_protocol::schema::Kind;
+use tubeway_protocol::schema::{Field, Kind};
 use tubeway_protocol::value::{Struct, Value};
 
 /// Where the values of a sample come from.
@@ -39,25 +39,9 @@ impl Source for Counting {
     }
 }
 
-/// Fields that name something.
-const NAMES: [&str; 16] = [
-    "Name",
-    "Topic",
-    "TopicName",
-    "SubscribedTopicNames",
-    "TopicNames",
-    "SourceTopics",
-    "RepartitionSinkTopics",
-    "GroupId",
-    "GroupIds",
-    "Groups",
-    "GroupsNames",
-    "CoordinatorKeys",
-    "TransactionalId",
-    "TransactionalIds",
-    "V3AndBelowTransactionalId",
-    "ResourceName",
-];
+/// Fields that name something, beside those that the schema says it of.
+const NAMES: [&str; 2] = ["CoordinatorKeys", "ResourceName"];
+const ENTITIES: [&str; 3] = ["topicName", "groupId", "transactionalId"];
 
 /// Fills in every field but tagged ones.
 pub(super) fn fill(of: &mut Struct, source: &mut impl Source) {
@@ -71,14 +55,13 @@ pub(super) fn fill(of: &mut Struct, source: &mut impl Source) {
             match field.kind() {
                 Kind::Int32 => Value::ints(partitions(length, source)),
                 kind if kind.size().is_some() => Value::Packed(Bytes::new()),
-                kind => Value::Array(
-                    (0..length)
-                        .map(|_| one(of, field.name(), kind, source))
-                        .collect(),
-                ),
+                kind => {
+                    let values = (0..length).map(|_| one(of, field, kind, source));
+                    Value::Array(values.collect())
+                }
             }
         } else {
-            one(of, field.name(), field.kind(), source)
+            one(of, field, field.kind(), source)
         };
         of.set(field.name(), value);
     }
@@ -90,15 +73,18 @@ fn partitions(length: usize, source: &mut impl Source) -> Vec<i32> {
     (0..length as i32).map(|at| first + at).collect()
 }
 
-fn one(of: &Struct, name: &str, kind: Kind, source: &mut impl Source) -> Value {
+fn one(of: &Struct, field: &Field, kind: Kind, source: &mut impl Source) -> Value {
+    let name = field.name();
+    let key = name == "Key" && of.layout().api().0 == 10;
+    let named =
+        key || NAMES.contains(&name) || field.entity().is_some_and(|e| ENTITIES.contains(&e));
     match (name, kind) {
         (_, Kind::Struct(_)) => {
             let mut inner = of.child(name).unwrap();
             fill(&mut inner, source);
             inner.into()
         }
-        ("Key", Kind::String) if of.layout().api().0 == 10 => source.name().as_str().into(),
-        (_, Kind::String) if NAMES.contains(&name) => source.name().as_str().into(),
+        (_, Kind::String) if named => source.name().as_str().into(),
         (_, Kind::String) => "x".into(),
         (_, Kind::Bytes) => Value::Bytes(Bytes::from_static(b"b")),
         (_, Kind::Records) => Value::Records(Bytes::new()),
@@ -109,8 +95,10 @@ fn one(of: &Struct, name: &str, kind: Kind, source: &mut impl Source) -> Value {
         (_, Kind::Uuid) => Value::Uuid(source.id()),
         (_, Kind::Bool) => (source.below(2) == 1).into(),
         ("ResourceType", Kind::Int8) => {
-            let kinds = [2_i8, 4, 8, 16, 32];
-            kinds[source.below(5) as usize].into()
+            // The older way to change configurations knows no loggers (8).
+            let kinds = [2_i8, 4, 16, 32, 8];
+            let known = if of.layout().api().0 == 33 { 4 } else { 5 };
+            kinds[source.below(known) as usize].into()
         }
         ("ResourceType" | "Operation" | "PermissionType", _) => 2_i8.into(),
         ("KeyType", _) => (source.below(3) as i8).into(),
