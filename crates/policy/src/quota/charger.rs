@@ -8,7 +8,7 @@ use std::time::Duration;
 use self::cache::{Cache, Counters};
 use super::bucket::Bucket;
 use super::gauge::Gauge;
-use super::index::{Index, Metric, Usage};
+use super::index::{Index, Metric, Usage, clip};
 use super::meter::Meter;
 use super::store::Kept;
 use super::{Dimension, Held};
@@ -141,13 +141,21 @@ impl Charger {
         let mut throttle = Throttle::default();
         self.follow();
         let counters = self.buckets(now, Asked::NOTHING, Dimension::ConnectionAttempts, None);
-        // An attempt that is refused is to count nowhere.
-        for kept in counters.iter().filter(|kept| kept.rule.refuses()) {
+        let refusing = || counters.iter().filter(|kept| kept.rule.refuses());
+        let refused = |kept: &Kept<Bucket>, after| Refused {
+            quota: Arc::clone(kept.rule.name()),
+            after: Some(after),
+        };
+        // An attempt that is refused by one quota is to count for none.
+        for kept in refusing() {
+            let debt = kept.counter.debt(now);
+            if !debt.is_zero() {
+                return Err(refused(kept, debt));
+            }
+        }
+        for kept in refusing() {
             let charged = kept.counter.charge_unless_owing(now, 1);
-            charged.map_err(|after| Refused {
-                quota: Arc::clone(kept.rule.name()),
-                after: Some(after),
-            })?;
+            charged.map_err(|after| refused(kept, after))?;
         }
         for kept in counters.iter().filter(|kept| !kept.rule.refuses()) {
             throttle.at_least(kept.counter.charge(now, 1), kept.rule.name());
@@ -227,7 +235,7 @@ impl Charger {
         let topic = match topic {
             Some(_) if !rules.topics && dimension.adds_up_over_topics() => None,
             Some(_) if !rules.topics => return &[],
-            topic => topic,
+            topic => topic.map(clip),
         };
         let usage = usage(&self.principal, asked, topic);
         self.buckets

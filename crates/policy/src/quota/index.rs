@@ -231,8 +231,8 @@ impl Rule {
                 .principals
                 .tells_apart()
                 .then(|| Arc::clone(usage.principal)),
-            client_id: own(&of.client_ids, usage.client_id),
-            topic: own(&of.topics, usage.topic.unwrap_or_default()),
+            client_id: own(&of.client_ids, clip(usage.client_id)),
+            topic: own(&of.topics, clip(usage.topic.unwrap_or_default())),
             api: own(&of.apis, usage.api),
         }
     }
@@ -260,6 +260,14 @@ impl Rule {
                 None => !of.topics.is_scoped(),
             }
     }
+}
+
+/// What is told apart of a name that clients make up. Longer ones that begin
+/// alike share a bucket: memory must not grow with what is sent. Kafka's topics
+/// have 249 bytes at most.
+pub(super) fn clip(name: &str) -> &str {
+    const MAX: usize = 256;
+    &name[..name.floor_char_boundary(MAX)]
 }
 
 // === impl Selector ===

@@ -183,6 +183,46 @@ fn another_client_id_counts_elsewhere_on_the_same_connection() {
 }
 
 #[test]
+fn names_beyond_all_measure_share_a_bucket() {
+    let scope = Match {
+        client_ids: Selector::Each,
+        ..Match::default()
+    };
+    let meter = meter(vec![rate("q", Dimension::Requests, 1.0, scope)]);
+    let long = "\u{e9}".repeat(10_000);
+    for tail in ["a", "b", "c"] {
+        let client_id = format!("{long}{tail}");
+        let asked = Asked {
+            client_id: &client_id,
+            ..PRODUCE
+        };
+        let one = [amount(Dimension::Requests, None, 1)];
+        meter.charger("a").charge(secs(1.0), asked, &one);
+    }
+    assert_eq!(meter.counters(), 1);
+}
+
+#[test]
+fn an_attempt_that_one_quota_refuses_counts_for_no_other() {
+    let refusing = |name: &str, per_second| Quota {
+        limit: Limit::Rate {
+            of: Dimension::ConnectionAttempts,
+            per_second,
+            burst: Burst::Seconds(1.0),
+            action: Action::Refuse,
+        },
+        ..rate(name, Dimension::Requests, 1.0, Match::default())
+    };
+    let meter = meter(vec![refusing("wide", 10.0), refusing("narrow", 1.0)]);
+    let refused = |got: Result<Throttle, Refused>| got.err().map(|r| r.quota.to_string());
+    for at in 0..100 {
+        let now = secs(1.0 + f64::from(at) / 1e6);
+        let expected = (at >= 2).then(|| "narrow".to_owned());
+        assert_eq!(refused(meter.charger("a").attempt(now)), expected);
+    }
+}
+
+#[test]
 fn apis_are_told_apart() {
     let scope = Match {
         apis: Selector::Named {
