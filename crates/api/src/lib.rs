@@ -2,8 +2,9 @@
 //!
 //! Types, names and the rules that a schema can say; nothing here talks to a
 //! cluster. Structures are what a user writes ([`KafkaCluster`],
-//! [`KafkaNodePool`], [`KafkaTopic`]) and what the operator reports back in
-//! their `status`; [`labels`] and [`condition`] hold the words both share.
+//! [`KafkaNodePool`], [`KafkaTopic`], [`KafkaQuota`]) and what the operator
+//! reports back in their `status`; [`labels`] and [`condition`] hold the words
+//! both share.
 
 #![expect(
     unreachable_pub,
@@ -18,6 +19,7 @@ mod cluster;
 pub mod condition;
 pub mod labels;
 mod pool;
+mod quota;
 mod schema;
 mod topic;
 mod value;
@@ -29,6 +31,11 @@ pub use cluster::{
 pub use pool::{
     Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeRole, Resources,
     Storage,
+};
+pub use quota::{
+    ExcessAttempts, KafkaQuota, KafkaQuotaSpec, KafkaQuotaStatus, QuotaApis, QuotaClientIds,
+    QuotaClusterRef, QuotaCount, QuotaLimits, QuotaRate, QuotaScope, QuotaServiceAccount,
+    QuotaSubjects, QuotaTopics,
 };
 pub use topic::{DeletionPolicy, KafkaTopic, KafkaTopicSpec, KafkaTopicStatus, TopicClusterRef};
 pub use value::ConfigValue;
@@ -43,5 +50,10 @@ pub const VERSION: &str = "v1alpha1";
 
 /// The definitions of all kinds, in the order in which they are installed.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![KafkaCluster::crd(), KafkaNodePool::crd(), KafkaTopic::crd()]
+    vec![
+        KafkaCluster::crd(),
+        KafkaNodePool::crd(),
+        KafkaTopic::crd(),
+        KafkaQuota::crd(),
+    ]
 }
