@@ -5,6 +5,10 @@
 #[error("a variable-length number does not fit into 32 bits")]
 pub struct VarintOverflow;
 
+/// Most bytes of a string in every version: compact lengths could say more, and Kafka's readers
+/// and writers refuse it.
+pub const MAX_STRING: i64 = i16::MAX as i64;
+
 /// Most bytes of an unsigned 32-bit variable-length number.
 pub const MAX_UVARINT: usize = 5;
 
