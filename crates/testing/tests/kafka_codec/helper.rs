@@ -103,6 +103,19 @@ impl Kafka {
         bodies.iter().map(|_| result(&mut rest)).collect()
     }
 
+    /// A records field as Kafka writes it; `request` as `Codec.java` says.
+    pub(crate) fn write_records(&mut self, request: &[u8]) -> Result<Vec<u8>, String> {
+        let answer = self.ask(&[&[2], request].concat());
+        result(&mut &answer[..])
+    }
+
+    /// What Kafka reads in a records field, once its checksums are right, as text.
+    pub(crate) fn read_records(&mut self, field: &[u8]) -> Result<String, String> {
+        let answer = self.ask(&[&[3], field].concat());
+        let text = result(&mut &answer[..])?;
+        Ok(String::from_utf8(text).expect("text"))
+    }
+
     fn ask(&mut self, request: &[u8]) -> Vec<u8> {
         let mut ask = || {
             self.input

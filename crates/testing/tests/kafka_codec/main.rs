@@ -2,6 +2,7 @@
 
 mod helper;
 mod messages;
+mod records;
 
 // The same messages as the unit tests of the codec.
 #[path = "../../../protocol/tests/common/mod.rs"]
