@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Programs that scripts/setup-test-tools has built come first.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: build up test test-quick lint deny doc crds tools
+.PHONY: build up test test-quick fuzz lint deny doc crds tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins
@@ -13,6 +13,10 @@ up: build         ## everything on this machine; Ctrl-C stops it
 
 test-quick:       ## the pure crates
 	$(CARGO) test -q -p tubeway-protocol -p tubeway-policy -p tubeway-session -p tubeway-config -p tubeway-api -p tubeway-planner
+
+SECONDS ?= 60
+fuzz:             ## each parser of outside bytes, SECONDS long, on inputs at random
+	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --release -p tubeway-protocol --test fuzz -- --nocapture
 
 test: tools       ## everything that must pass
 	$(CARGO) build --workspace --bins

@@ -25,7 +25,10 @@ pub use manifest::{Manifest, ManifestError};
 pub const DEFAULT_VERSION: &str = "4.3.1";
 
 /// The releases whose checksums are pinned, each with its manifest.
-const RELEASES: &[(&str, &str)] = &[("4.3.1", include_str!("../kafka/kafka-4.3.1.sha256"))];
+const RELEASES: &[(&str, &str)] = &[
+    ("3.9.1", include_str!("../kafka/kafka-3.9.1.sha256")),
+    ("4.3.1", include_str!("../kafka/kafka-4.3.1.sha256")),
+];
 
 /// A folder of Kafka's jars, each with the checksum that Maven Central's has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,7 +164,7 @@ mod tests {
         let error = KafkaDist::ensure(folder.path(), "0.8.2", |_| {}).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "Kafka 0.8.2 has no pinned checksums here; releases that do: 4.3.1"
+            "Kafka 0.8.2 has no pinned checksums here; releases that do: 3.9.1, 4.3.1"
         );
     }
 

@@ -139,9 +139,16 @@ impl Struct {
         self.unknown.push((tag, value));
     }
 
-    /// An integer field, or 0 if this version does not have it.
+    /// An integer field; its default if it is tagged and absent, or 0 if this version does not
+    /// have it.
     pub fn int(&self, name: &str) -> i64 {
-        self.get(name).and_then(Value::as_int).unwrap_or(0)
+        let value = match self.get(name) {
+            Some(Value::Absent) => self
+                .id_of(name)
+                .and_then(|id| self.layout.default_of(self.layout.field(id)).as_int()),
+            value => value.and_then(Value::as_int),
+        };
+        value.unwrap_or(0)
     }
 
     /// A string field, if this version has it and it is neither null nor malformed.
@@ -198,32 +205,42 @@ impl fmt::Debug for Struct {
 
 /// What a field is when nothing is said.
 fn default(layout: &'static Layout, field: &Field) -> Value {
-    if field.tag.is_some() {
-        return Value::Absent;
+    match field.tag {
+        Some(_) => Value::Absent,
+        None => layout.default_of(field),
     }
-    if field.default == Some("null") && field.nullable {
-        return Value::Null;
-    }
-    if field.array {
-        return match field.kind.size() {
-            Some(_) => Value::Packed(Bytes::new()),
-            None => Value::Array(Vec::new()),
-        };
-    }
-    let number = field.default.and_then(parse_number).unwrap_or(0);
-    match field.kind {
-        Kind::Bool => Value::Bool(field.default == Some("true")),
-        Kind::Int8 => Value::Int8(number as i8),
-        Kind::Int16 => Value::Int16(number as i16),
-        Kind::Uint16 => Value::Uint16(number as u16),
-        Kind::Int32 => Value::Int32(number as i32),
-        Kind::Int64 => Value::Int64(number),
-        Kind::Float64 => Value::Float64(number as f64),
-        Kind::Uuid => Value::Uuid([0; 16]),
-        Kind::String => Value::String(Bytes::new()),
-        Kind::Bytes => Value::Bytes(Bytes::new()),
-        Kind::Records => Value::Records(Bytes::new()),
-        Kind::Struct(id) => Value::Struct(Box::new(Struct::of(layout, id))),
+}
+
+// === impl Layout ===
+
+impl Layout {
+    /// The default of one of this layout's fields: what an absent tagged field stands for, and
+    /// what Kafka never writes of a tagged field.
+    pub fn default_of(&'static self, field: &Field) -> Value {
+        if field.default == Some("null") && field.nullable {
+            return Value::Null;
+        }
+        if field.array {
+            return match field.kind.size() {
+                Some(_) => Value::Packed(Bytes::new()),
+                None => Value::Array(Vec::new()),
+            };
+        }
+        let number = field.default.and_then(parse_number).unwrap_or(0);
+        match field.kind {
+            Kind::Bool => Value::Bool(field.default == Some("true")),
+            Kind::Int8 => Value::Int8(number as i8),
+            Kind::Int16 => Value::Int16(number as i16),
+            Kind::Uint16 => Value::Uint16(number as u16),
+            Kind::Int32 => Value::Int32(number as i32),
+            Kind::Int64 => Value::Int64(number),
+            Kind::Float64 => Value::Float64(number as f64),
+            Kind::Uuid => Value::Uuid([0; 16]),
+            Kind::String => Value::String(Bytes::new()),
+            Kind::Bytes => Value::Bytes(Bytes::new()),
+            Kind::Records => Value::Records(Bytes::new()),
+            Kind::Struct(id) => Value::Struct(Box::new(Struct::of(self, id))),
+        }
     }
 }
 
@@ -378,5 +395,10 @@ mod tests {
             (-1, 0x7fff_ffff)
         );
         assert_eq!(message.int("NoSuchField"), 0);
+        let layout = Schemas::get()
+            .layout(ApiKey::API_VERSIONS, 3, Direction::Response)
+            .unwrap();
+        // Tagged and absent.
+        assert_eq!(Struct::message(layout).int("FinalizedFeaturesEpoch"), -1);
     }
 }

@@ -97,7 +97,8 @@ pub enum WalkProblem {
     /// A value, length or count reaches beyond the frame, or beyond its tagged field.
     #[error("reaches beyond the end of the frame or of its tagged field")]
     Overrun,
-    /// A length or count below zero that does not mean null.
+    /// A length or count below zero that does not mean null, or a string longer than
+    /// [`MAX_STRING`](crate::wire::MAX_STRING).
     #[error("has a length or count of {0}")]
     Length(i64),
     /// Null where the schema has no null.

@@ -10,6 +10,8 @@ use tubeway_protocol::{ApiKey, Direction, Schemas};
 
 /// Messages of each wire form.
 const CASES: u64 = 40;
+/// Those of them that are also cut short at every byte.
+const CUT_CASES: u64 = 5;
 
 #[test]
 fn every_message_comes_back_byte_for_byte() {
@@ -22,6 +24,9 @@ fn every_message_comes_back_byte_for_byte() {
                 .unwrap_or_else(|error| panic!("{name}, seed {seed}: {error}"));
             assert_eq!(read, message, "{name}, seed {seed}");
             assert_eq!(common::encoded(&read), bytes, "{name}, seed {seed}");
+            if seed >= CUT_CASES {
+                continue;
+            }
             for cut in 0..bytes.len() {
                 let short = bytes.slice(..cut);
                 assert!(

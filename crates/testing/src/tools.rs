@@ -67,12 +67,28 @@ impl Tools {
     /// Kafka and Java, fetched if need be; blocks, for seconds when something
     /// has to be fetched. Progress goes to standard error.
     pub fn ensure() -> Result<Self, ToolsError> {
+        Self::of_release(DEFAULT_VERSION)
+    }
+
+    /// The same, with one of the releases that [`KafkaDist::manifest`] knows.
+    pub fn of_release(version: &str) -> Result<Self, ToolsError> {
         let cache_dir = default_cache_dir();
         Ok(Self {
             java: find_java()?,
-            dist: KafkaDist::ensure(&cache_dir, DEFAULT_VERSION, |line| eprintln!("{line}"))?,
+            dist: KafkaDist::ensure(&cache_dir, version, |line| eprintln!("{line}"))?,
             cache_dir,
         })
+    }
+
+    /// The compiler that belongs to the Java, or one on the `PATH`.
+    pub fn javac(&self) -> Result<PathBuf, ToolsError> {
+        let beside = fs::canonicalize(&self.java.path)
+            .ok()
+            .map(|java| java.with_file_name("javac"));
+        match beside.filter(|javac| javac.is_file()) {
+            Some(javac) => Ok(javac),
+            None => on_path("javac", "openjdk-17-jdk-headless"),
+        }
     }
 
     /// A command that runs one of Kafka's main classes, killed when it is dropped.

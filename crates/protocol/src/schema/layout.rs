@@ -125,6 +125,11 @@ impl Layout {
         (0..self.fields.len() as u16).map(FieldId)
     }
 
+    /// How deep structs and arrays nest at most; the message itself is the first level.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
     /// The struct that is the message itself.
     pub fn root(&self) -> StructId {
         ROOT

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Struct, Value};
 use crate::schema::{Field, FieldId, Kind, Layout, StructId};
-use crate::wire::{self, VarintOverflow, head};
+use crate::wire::{self, MAX_STRING, VarintOverflow, head};
 
 /// How much memory a tree may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,8 @@ pub enum DecodeProblem {
     /// A value, length or count reaches beyond the body, or beyond its tagged field.
     #[error("reaches beyond the end of the body or of its tagged field")]
     Overrun,
-    /// A length or count below zero that does not mean null.
+    /// A length or count below zero that does not mean null, or a string longer than
+    /// [`MAX_STRING`].
     #[error("has a length or count of {0}")]
     Length(i64),
     /// Null where the schema has no null.
@@ -295,6 +296,9 @@ impl Decoder {
             i64::from(i32::from_be_bytes(self.fixed()?))
         };
         match usize::try_from(length) {
+            Ok(_) if field.kind == Kind::String && !array && length > MAX_STRING => {
+                Err(self.error(DecodeProblem::Length(length)))
+            }
             Ok(length) => Ok(Some(length)),
             Err(_) if length < -1 => Err(self.error(DecodeProblem::Length(length))),
             Err(_) if nullable => Ok(None),

@@ -2,7 +2,7 @@
 
 use super::{Struct, Value};
 use crate::schema::{Field, Kind};
-use crate::wire::put_uvarint;
+use crate::wire::{MAX_STRING, put_uvarint};
 
 /// Why a tree is not a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -129,6 +129,9 @@ impl Struct {
     fn length(&self, field: &Field, length: usize, array: bool, out: &mut Vec<u8>) -> Encoded {
         let too_long = EncodeError::TooLong(field.name);
         let signed = i32::try_from(length).map_err(|_| too_long)?;
+        if field.kind == Kind::String && !array && i64::from(signed) > MAX_STRING {
+            return Err(too_long);
+        }
         if self.layout.is_flexible() {
             put_uvarint(out, signed.unsigned_abs() + 1);
         } else if field.kind == Kind::String && !array {

@@ -5,7 +5,7 @@ use super::event::{Event, Mark, Span, What};
 use super::machine::{Level, Phase, Records};
 use super::{Batch, RecordsTotal, WalkError, WalkProblem, Walker};
 use crate::schema::{Field, FieldId, Kind, Layout, StructId};
-use crate::wire::{self, head};
+use crate::wire::{self, MAX_STRING, head};
 
 /// A unit's length, unless more bytes are needed.
 type Taken = Result<Option<usize>, WalkError>;
@@ -417,6 +417,9 @@ impl Walker {
             (i64::from(i32::from_be_bytes(value)), 4)
         };
         match u32::try_from(length) {
+            Ok(_) if field.kind == Kind::String && !array && length > MAX_STRING => {
+                Err(self.error(field.name, WalkProblem::Length(length)))
+            }
             Ok(length) => Ok(Some(Length::Of(length, taken))),
             Err(_) if length < -1 => Err(self.error(field.name, WalkProblem::Length(length))),
             Err(_) if nullable => Ok(Some(Length::Null(taken))),

@@ -8,18 +8,25 @@ use tubeway_protocol::value::{Struct, Value};
 use tubeway_protocol::{Direction, Layout, Schemas};
 
 /// A small generator of numbers; messages come from a seed, which a failing test names.
-pub(crate) struct Random(u64);
+pub(crate) struct Random {
+    state: u64,
+    /// Bytes of the longest strings, which are rare.
+    pub(crate) longest: usize,
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Self {
+            state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            longest: 300,
+        }
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state
     }
 
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
@@ -68,22 +75,29 @@ pub(crate) fn encoded(message: &Struct) -> Vec<u8> {
 }
 
 fn filled(mut of: Struct, random: &mut Random, depth: usize) -> Struct {
+    let layout = of.layout();
     let fields: Vec<&'static Field> = of.fields().map(|(field, _)| field).collect();
     for field in fields {
         let absent = field.tag().is_some() && random.below(2) == 0;
         let null = field.is_nullable() && random.below(3) == 0;
-        let value = match (absent, null) {
+        let mut value = match (absent, null) {
             (true, _) => Value::Absent,
             (_, true) => Value::Null,
             _ => value(&of, field, random, depth),
         };
+        if field.tag().is_some() && value == layout.default_of(field) {
+            // Kafka does not write those.
+            value = Value::Absent;
+        }
         assert!(of.set(field.name(), value));
     }
-    if of.layout().is_flexible() && random.below(4) == 0 {
-        // Between and after the known ones, of which none is above 10.
+    if layout.is_flexible() && random.below(4) == 0 {
+        // After the known ones, of which none is above 10: Kafka refuses a tag that another
+        // version of the same struct knows.
         let mut tag = 10;
         for _ in 0..=random.below(2) {
-            tag += 1 + random.below(200) as u32;
+            let far = random.below(8) == 0;
+            tag += 1 + random.below(if far { 1 << 29 } else { 200 }) as u32;
             let value = Bytes::from(random.bytes(5));
             of.push_unknown_tag(tag, value);
         }
@@ -95,7 +109,10 @@ fn value(of: &Struct, field: &Field, random: &mut Random, depth: usize) -> Value
     if !field.is_array() {
         return single(of, field, random, depth);
     }
-    let count = random.below(4 - depth.min(3) as u64) + u64::from(depth == 0);
+    let count = match random.below(4) {
+        0 => 0,
+        _ => 1 + random.below(4 - depth.min(3) as u64),
+    };
     match field.kind().size() {
         Some(size) => Value::Packed(
             (0..count * u64::from(size))
@@ -111,7 +128,7 @@ fn value(of: &Struct, field: &Field, random: &mut Random, depth: usize) -> Value
 }
 
 fn single(of: &Struct, field: &Field, random: &mut Random, depth: usize) -> Value {
-    let number = random.next();
+    let number = number(random);
     match field.kind() {
         Kind::Bool => Value::Bool(number & 1 == 0),
         Kind::Int8 => Value::Int8(number as i8),
@@ -119,24 +136,55 @@ fn single(of: &Struct, field: &Field, random: &mut Random, depth: usize) -> Valu
         Kind::Uint16 => Value::Uint16(number as u16),
         Kind::Int32 => Value::Int32(number as i32),
         Kind::Int64 => Value::Int64(number as i64),
-        Kind::Float64 => Value::Float64(f64::from(number as i32)),
-        Kind::Uuid => Value::Uuid(std::array::from_fn(|_| random.next() as u8)),
-        Kind::String => {
-            let length = if random.below(20) == 0 {
-                200
-            } else {
-                random.below(9)
-            };
-            let text: String = (0..length)
-                .map(|_| char::from(b'a' + random.below(26) as u8))
-                .collect();
-            Value::String(text.into())
+        Kind::Float64 => Value::Float64(match random.below(6) {
+            0 => f64::INFINITY,
+            1 => f64::MIN,
+            2 => f64::MIN_POSITIVE,
+            _ => f64::from(number as i32) / 3.0,
+        }),
+        Kind::Uuid => {
+            let (high, low) = (random.next(), random.next());
+            Value::Uuid((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
         }
+        Kind::String => Value::String(text(random).into()),
         Kind::Bytes => Value::Bytes(random.bytes(9).into()),
         Kind::Records => Value::Records(records(random).into()),
         Kind::Struct(_) => {
             let child = of.child(field.name()).unwrap();
             filled(child, random, depth + 1).into()
+        }
+    }
+}
+
+/// Any number; often the least or greatest of some width.
+fn number(random: &mut Random) -> u64 {
+    let number = random.next();
+    match random.below(8) {
+        0 => 0,
+        1 => u64::MAX,
+        // The sign bit alone, and all but it, of each width.
+        2 => [1 << 7, 1 << 15, 1 << 31, 1 << 63][(number >> 20) as usize % 4],
+        3 => [0x7f, 0x7fff, 0x7fff_ffff, i64::MAX as u64][(number >> 20) as usize % 4],
+        _ => number,
+    }
+}
+
+/// Characters of one to four bytes.
+fn text(random: &mut Random) -> String {
+    const CHARACTERS: [char; 16] = [
+        'a', 'b', 'c', 'd', 'x', 'y', '.', '-', '_', '0', '\0', '\u{7f}', 'ß', '€', '日', '𝄞',
+    ];
+    match random.below(2000) {
+        0 => "z".repeat(random.longest),
+        1..100 => "é".repeat(60 + random.below(10) as usize),
+        _ => {
+            let mut bits = random.next();
+            let length = random.below(9);
+            let pick = |_| {
+                bits >>= 4;
+                CHARACTERS[(bits & 15) as usize]
+            };
+            (0..length).map(pick).collect()
         }
     }
 }
