@@ -311,6 +311,7 @@ impl ApiKey {
     pub const CREATE_TOPICS: Self = Self(19);
     pub const DELETE_TOPICS: Self = Self(20);
     pub const INIT_PRODUCER_ID: Self = Self(22);
+    pub const TXN_OFFSET_COMMIT: Self = Self(28);
     pub const SASL_AUTHENTICATE: Self = Self(36);
     pub const DESCRIBE_CLUSTER: Self = Self(60);
     pub const DESCRIBE_TOPIC_PARTITIONS: Self = Self(75);

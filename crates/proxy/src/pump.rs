@@ -128,6 +128,10 @@ where
                 shared.answered.notified().await;
                 continue;
             }
+            Ok(Step::Pause(time)) => {
+                tokio::time::sleep(time).await;
+                continue;
+            }
             Ok(Step::Answered(n)) => {
                 input.buffer.advance(n);
                 shared.queued.notify_one();
@@ -167,7 +171,8 @@ where
 {
     let mut input = Input::new();
     loop {
-        let step = shared.with(|session, observe, _| session.response(&mut input.buffer, observe));
+        let step =
+            shared.with(|session, observe, now| session.response(&mut input.buffer, now, observe));
         let written = match step {
             Err(refusal) => return refusal.into(),
             Ok(Step::NeedMore) => {
@@ -221,7 +226,12 @@ async fn write<W: AsyncWrite + Unpin>(
             buffer.advance(consumed);
             to.write_all(&with).await?;
         }
-        Step::NeedMore | Step::Login | Step::Wait | Step::Answered(_) | Step::Ask(_) => {}
+        Step::NeedMore
+        | Step::Login
+        | Step::Wait
+        | Step::Pause(_)
+        | Step::Answered(_)
+        | Step::Ask(_) => {}
     }
     Ok(())
 }

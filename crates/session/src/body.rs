@@ -33,9 +33,9 @@ const ENDPOINTS: Mark = Mark(5);
 /// What a request brings for one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Produced {
-    topic: Topic,
-    records: u64,
-    bytes: u64,
+    pub(crate) topic: Topic,
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
 }
 
 /// A request's body.
@@ -202,6 +202,11 @@ impl ResponseBody {
             })
             .map_err(|e| e.to_string())?;
         Ok(())
+    }
+
+    /// Records by topic, as far as they have passed.
+    pub(crate) fn consumed(&self) -> &[Produced] {
+        &self.seen.counts.topics
     }
 
     /// Counts what the response says about the request.

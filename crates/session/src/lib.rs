@@ -24,6 +24,7 @@
 pub mod access;
 mod body;
 mod guard;
+mod limits;
 mod observe;
 mod places;
 mod records;

@@ -70,7 +70,7 @@ pub(crate) struct Head {
     /// Bytes of it.
     pub(crate) length: usize,
     /// What it becomes.
-    pub(crate) instead: Bytes,
+    pub(crate) instead: Vec<u8>,
 }
 
 /// The sessions of a connection.
@@ -156,7 +156,7 @@ impl RecordsAmendment {
             let enough = complete || body.len() > MAX_HEAD;
             return Ok(enough.then(|| Head {
                 length: 0,
-                instead: Bytes::new(),
+                instead: Vec::new(),
             }));
         };
         let mut instead = body[..start].to_vec();
@@ -174,7 +174,7 @@ impl RecordsAmendment {
         }
         Ok(Some(Head {
             length: end,
-            instead: instead.into(),
+            instead,
         }))
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use tubeway_policy::quota::Permit;
 use tubeway_protocol::frame::PREFIX;
 use tubeway_protocol::header::{HeaderError, RequestHeader, ResponseHeader};
 use tubeway_protocol::rewrite::fill_rack_id;
@@ -10,12 +12,13 @@ use tubeway_protocol::{ApiKey, Direction, Schemas};
 
 use crate::body::{Ended, Produced, RequestBody};
 use crate::guard::Guard;
+use crate::limits::{Admission, throttled};
 use crate::places::Places;
 use crate::records::{Beginning, Large, UNACKNOWLEDGED, framed};
 use crate::session::{InFlight, InFlightKind, Node, Role, Shared};
 use crate::step::{Refusal, Step};
 use crate::verdict::{self, Amendment, Outcome, put_together};
-use crate::{access, sasl, versions};
+use crate::{access, limits, sasl, versions};
 
 /// Kafka's own default limit (`socket.request.max.bytes`).
 const MAX_FRAME: u32 = 100 * 1024 * 1024;
@@ -76,12 +79,12 @@ impl Requests {
             if self.is_dropping() && !buffer[forward..].is_empty() {
                 // What came before it goes first.
                 return Ok(match forward {
-                    0 => Step::Answered(self.pass(shared, buffer)?),
+                    0 => Step::Answered(self.pass(shared, buffer, now)?),
                     n => Step::Forward(n),
                 });
             }
             if self.body.is_some() {
-                forward += self.pass(shared, &buffer[forward..])?;
+                forward += self.pass(shared, &buffer[forward..], now)?;
                 if self.body.is_some() {
                     break;
                 }
@@ -111,6 +114,10 @@ impl Requests {
         if shared.draining {
             return Ok(Begin::Alone(Step::Wait));
         }
+        let muted = shared.muted_for(now);
+        if !muted.is_zero() {
+            return Ok(Begin::Alone(Step::Pause(muted)));
+        }
         let Some((length, frame)) = split_length(bytes, MAX_FRAME)? else {
             return Ok(Begin::More);
         };
@@ -134,6 +141,7 @@ impl Requests {
             correlation_id: header.correlation_id,
         };
         let header_length = header.length;
+        let client_id = header.client_id.unwrap_or_default();
         if let Some(limit) = whole_limit(shared, known, length) {
             if length > limit {
                 return Err(Refusal::FrameLength(i64::from(length)));
@@ -142,7 +150,10 @@ impl Requests {
                 return Ok(Begin::More);
             }
             let frame = &frame[..length as usize];
-            return whole(shared, known, header_length, frame, first);
+            if let Some(wait) = admit(shared, known, client_id, now) {
+                return Ok(Begin::Alone(wait));
+            }
+            return whole(shared, known, header_length, frame, now, first);
         }
         let remaining = length as usize - header_length;
         let beginning = &frame[header_length..frame.len().min(length as usize)];
@@ -159,6 +170,9 @@ impl Requests {
         }
         let body =
             RequestBody::new(known.api, known.version, remaining as u32).map_err(unknown_api)?;
+        if let Some(wait) = admit(shared, known, client_id, now) {
+            return Ok(Begin::Alone(wait));
+        }
         self.body = Some(Passing {
             remaining,
             header: known,
@@ -174,7 +188,7 @@ impl Requests {
     }
 
     /// Lets the body pass as far as it is there; how many bytes that was.
-    fn pass(&mut self, shared: &mut Shared, bytes: &[u8]) -> Result<usize, Refusal> {
+    fn pass(&mut self, shared: &mut Shared, bytes: &[u8], now: Duration) -> Result<usize, Refusal> {
         let Some(passing) = &mut self.body else {
             return Ok(0);
         };
@@ -184,7 +198,7 @@ impl Requests {
         if passing.remaining == 0
             && let Some(done) = self.body.take()
         {
-            done.finish(shared)?;
+            done.finish(shared, now)?;
         }
         Ok(n)
     }
@@ -210,7 +224,7 @@ impl Passing {
         fed.map_err(|error| malformed(header, error))
     }
 
-    fn finish(self, shared: &mut Shared) -> Result<(), Refusal> {
+    fn finish(self, shared: &mut Shared, now: Duration) -> Result<(), Refusal> {
         let header = self.header;
         let ended = self.body.finish().map_err(|e| malformed(header, e))?;
         match (self.large, &shared.role) {
@@ -222,10 +236,11 @@ impl Passing {
                     .answer(&node.guard)
                     .and_then(|answer| put_together(&answer));
                 let answer = answer.map_err(|error| malformed(header, error.to_string()))?;
-                answered(shared, header, &answer)
+                answered(shared, header, &answer, now)
             }
             _ => {
-                forwarded(shared, header, ended, Amendment::None);
+                let used = Used::of(ended, false);
+                forwarded(shared, header, used, Amendment::None, now);
                 Ok(())
             }
         }
@@ -270,6 +285,7 @@ fn whole(
     header: Known,
     header_length: usize,
     frame: &[u8],
+    now: Duration,
     first: bool,
 ) -> Result<Begin, Refusal> {
     let (head, body) = frame.split_at(header_length);
@@ -284,13 +300,13 @@ fn whole(
         Outcome::Ask(questions) => return Ok(Begin::Alone(Step::Ask(questions))),
         Outcome::Close(reason) => return Err(Refusal::Denied(reason)),
         Outcome::Pass(amendment) => {
-            let produced = checked(header, body)?;
-            forwarded(shared, header, produced, amendment);
+            let used = checked(header, body)?;
+            forwarded(shared, header, used, amendment, now);
             Begin::Whole(consumed)
         }
         Outcome::Instead(with, amendment) => {
-            let produced = checked(header, &with)?;
-            forwarded(shared, header, produced, amendment);
+            let used = checked(header, &with)?;
+            forwarded(shared, header, used, amendment, now);
             Begin::Alone(Step::Replace {
                 consumed,
                 with: framed(head, &with),
@@ -298,11 +314,11 @@ fn whole(
         }
         Outcome::Answer(answer) => {
             let body = put_together(&answer).map_err(|e| malformed(header, e.to_string()))?;
-            answered(shared, header, &body)?;
+            answered(shared, header, &body, now)?;
             Begin::Alone(Step::Answered(consumed))
         }
         Outcome::AnswerBytes(body) => {
-            answered(shared, header, &body)?;
+            answered(shared, header, &body, now)?;
             Begin::Alone(Step::Answered(consumed))
         }
     };
@@ -350,43 +366,113 @@ fn decide(shared: &mut Shared, header: Known, body: &[u8]) -> Result<Outcome, St
     }
 }
 
-/// What a whole body says that is counted, and whether it wants an answer.
-fn checked(header: Known, body: &[u8]) -> Result<Ended, Refusal> {
-    let mut counting =
-        RequestBody::new(header.api, header.version, body.len() as u32).map_err(unknown_api)?;
-    let ended = counting.feed(body).and_then(|()| counting.finish());
-    ended.map_err(|error| malformed(header, error))
+/// What a request has told of itself.
+struct Used {
+    ended: Ended,
+    /// A member joins a group by it.
+    joins: bool,
 }
 
-fn forwarded(shared: &mut Shared, header: Known, request: Ended, amendment: Amendment) {
-    if request.wants_answer {
-        sent(shared, header, request.produced, amendment);
+// === impl Used ===
+
+impl Used {
+    fn of(ended: Ended, joins: bool) -> Self {
+        Self { ended, joins }
     }
 }
 
-fn sent(shared: &mut Shared, header: Known, produced: Vec<Produced>, amendment: Amendment) {
-    shared.in_flight.push_back(InFlight {
-        correlation_id: header.correlation_id,
-        api: header.api,
-        version: header.version,
-        kind: InFlightKind::Client(produced, amendment),
-    });
+/// What a whole body says that is counted, and whether it wants an answer.
+fn checked(header: Known, body: &[u8]) -> Result<Used, Refusal> {
+    let mut counting =
+        RequestBody::new(header.api, header.version, body.len() as u32).map_err(unknown_api)?;
+    let ended = counting.feed(body).and_then(|()| counting.finish());
+    let ended = ended.map_err(|error| malformed(header, error))?;
+    let layout = Schemas::get().layout(header.api, header.version, Direction::Request);
+    let joins = layout.is_ok_and(|layout| limits::joins(layout, body));
+    Ok(Used::of(ended, joins))
+}
+
+/// Lets a request in, or says what to do until it may go.
+fn admit(shared: &mut Shared, header: Known, client_id: &str, now: Duration) -> Option<Step> {
+    let Role::Node(node) = &mut shared.role else {
+        return None;
+    };
+    if shared.admitted.is_some() {
+        return None;
+    }
+    match node.limits.as_mut()?.admit(header.api, client_id, now) {
+        Admission::Goes(permit) => {
+            shared.admitted = Some(permit);
+            None
+        }
+        Admission::Waits(wait) => Some(Step::Pause(wait)),
+    }
+}
+
+fn forwarded(shared: &mut Shared, header: Known, used: Used, amendment: Amendment, now: Duration) {
+    let throttle = charged(shared, header, &used.ended.produced, used.joins, now);
+    let permit = shared.admitted.take().flatten();
+    if used.ended.wants_answer {
+        let kind = InFlightKind::Client(used.ended.produced, amendment);
+        shared
+            .in_flight
+            .push_back(header.in_flight(kind, throttle, permit));
+    }
+}
+
+fn charged(
+    shared: &mut Shared,
+    header: Known,
+    produced: &[Produced],
+    joins: bool,
+    now: Duration,
+) -> Duration {
+    let Role::Node(node) = &mut shared.role else {
+        return Duration::ZERO;
+    };
+    let Node { guard, limits, .. } = &mut **node;
+    limits.as_mut().map_or(Duration::ZERO, |limits| {
+        limits.request(guard, header.api, produced, joins, now)
+    })
 }
 
 /// Puts an answer of the session's own into the queue.
-fn answered(shared: &mut Shared, header: Known, body: &[u8]) -> Result<(), Refusal> {
-    let mut head = Vec::new();
-    ResponseHeader::write(&mut head, header.api, header.version, header.correlation_id)
-        .map_err(unknown_api)?;
-    let frame = framed(&head, body);
+fn answered(shared: &mut Shared, header: Known, body: &[u8], now: Duration) -> Result<(), Refusal> {
+    let throttle = charged(shared, header, &[], false, now);
+    let permit = shared.admitted.take().flatten();
+    let mut frame = Vec::new();
+    ResponseHeader::write(
+        &mut frame,
+        header.api,
+        header.version,
+        header.correlation_id,
+    )
+    .map_err(unknown_api)?;
+    let body = Bytes::copy_from_slice(body);
+    let body = throttled(header.api, header.version, body, throttle)
+        .map_err(|error| malformed(header, error.to_string()))?;
+    let frame = framed(&frame, &body);
     shared.answers += frame.len();
-    shared.in_flight.push_back(InFlight {
-        correlation_id: header.correlation_id,
-        api: header.api,
-        version: header.version,
-        kind: InFlightKind::Answered(frame),
-    });
+    let kind = InFlightKind::Answered(frame);
+    shared
+        .in_flight
+        .push_back(header.in_flight(kind, throttle, permit));
     Ok(())
+}
+
+// === impl Known ===
+
+impl Known {
+    fn in_flight(self, kind: InFlightKind, throttle: Duration, permit: Option<Permit>) -> InFlight {
+        InFlight {
+            correlation_id: self.correlation_id,
+            api: self.api,
+            version: self.version,
+            kind,
+            throttle,
+            permit,
+        }
+    }
 }
 
 /// What the beginning of a frame leads to.

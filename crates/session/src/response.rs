@@ -8,8 +8,9 @@ use tubeway_protocol::header::ResponseHeader;
 use tubeway_protocol::{ApiKey, Direction, Schemas};
 
 use crate::body::{Pass, Produced, ResponseBody, rewrite_whole};
+use crate::limits::{Place, raise, throttle_place, throttled};
 use crate::observe::Observe;
-use crate::records::{RecordsAmendment, framed};
+use crate::records::{Head, RecordsAmendment, framed};
 use crate::request::split_length;
 use crate::session::{InFlight, InFlightKind, Node, Role, Shared};
 use crate::step::{Refusal, Step};
@@ -66,12 +67,13 @@ impl Responses {
         &mut self,
         shared: &mut Shared,
         buffer: &mut BytesMut,
+        now: Duration,
         observe: &mut impl Observe,
     ) -> Result<Step, Refusal> {
         let mut forward = 0;
         loop {
             if self.body.is_some() {
-                let (n, pass) = self.pass(shared, &mut buffer[forward..], observe)?;
+                let (n, pass) = self.pass(shared, &mut buffer[forward..], now, observe)?;
                 if let Pass::Instead(instead) = pass {
                     let mut with = BytesMut::from(&buffer[..forward]);
                     with.extend_from_slice(&instead);
@@ -86,7 +88,7 @@ impl Responses {
                 }
                 continue;
             }
-            match begin(shared, &buffer[forward..], forward == 0)? {
+            match begin(shared, &buffer[forward..], now, forward == 0)? {
                 Begin::Later => break,
                 Begin::Body(length, passing) => {
                     self.body = Some(*passing);
@@ -116,8 +118,9 @@ impl Responses {
     /// Lets the body pass as far as it is there; how many bytes that was.
     fn pass(
         &mut self,
-        shared: &Shared,
+        shared: &mut Shared,
         bytes: &mut [u8],
+        now: Duration,
         observe: &mut impl Observe,
     ) -> Result<(usize, Pass), Refusal> {
         let Some(passing) = &mut self.body else {
@@ -129,6 +132,7 @@ impl Responses {
         if passing.remaining == 0
             && let Some(done) = self.body.take()
         {
+            done.charge(shared, now);
             done.finish(observe)?;
         }
         Ok((n, pass))
@@ -161,6 +165,19 @@ impl Passing {
         }
     }
 
+    /// Charges the records that have passed.
+    fn charge(&self, shared: &mut Shared, now: Duration) {
+        let Role::Node(node) = &mut shared.role else {
+            return;
+        };
+        let Node { guard, limits, .. } = &mut **node;
+        if let (Some(limits), Some(body)) = (limits, &self.body)
+            && carries_records(self.request.api)
+        {
+            limits.response(guard, self.request.api, body.consumed(), now);
+        }
+    }
+
     fn finish(self, observe: &mut impl Observe) -> Result<(), Refusal> {
         let Some(body) = self.body else {
             return Ok(());
@@ -174,7 +191,7 @@ impl Passing {
     }
 }
 
-fn begin(shared: &mut Shared, bytes: &[u8], first: bool) -> Result<Begin, Refusal> {
+fn begin(shared: &mut Shared, bytes: &[u8], now: Duration, first: bool) -> Result<Begin, Refusal> {
     if let Some(InFlightKind::Answered(_)) = shared.in_flight.front().map(|next| &next.kind) {
         return Ok(own_answer(shared, first));
     }
@@ -205,18 +222,23 @@ fn begin(shared: &mut Shared, bytes: &[u8], first: bool) -> Result<Begin, Refusa
     let length = length as usize;
     if let Role::Node(node) = &mut shared.role
         && let Some(request) = shared.in_flight.front()
-        && let Some(records) = request.records()
-        && records.changes_head(&node.guard)
     {
-        if !first {
-            return Ok(Begin::Later);
+        let throttle = throttle_of(node, request, length, now);
+        if !throttle.is_zero()
+            || request
+                .records()
+                .is_some_and(|r| r.changes_head(&node.guard))
+        {
+            if !first {
+                return Ok(Begin::Later);
+            }
+            let changed = change_head(node, request, throttle, head, body, length);
+            let changed = changed.map_err(|error| malformed(request, error.to_string()))?;
+            return match (changed, shared.in_flight.pop_front()) {
+                (Some(changed), Some(request)) => instead(changed, request, length - header.length),
+                _ => Ok(Begin::Later),
+            };
         }
-        let changed = change_head(node, records, head, body, length);
-        let changed = changed.map_err(|error| malformed(request, error.to_string()))?;
-        return match (changed, shared.in_flight.pop_front()) {
-            (Some(changed), Some(request)) => instead(changed, request, length - header.length),
-            _ => Ok(Begin::Later),
-        };
     }
     let Some(request) = shared.in_flight.pop_front() else {
         return Ok(Begin::Later);
@@ -278,14 +300,35 @@ struct Changed {
     drops: bool,
 }
 
+/// What a response that passes has to say of throttling.
+fn throttle_of(node: &mut Node, request: &InFlight, length: usize, now: Duration) -> Duration {
+    let Some(limits) = &mut node.limits else {
+        return Duration::ZERO;
+    };
+    let layout = Schemas::get().layout(request.api, request.version, Direction::Response);
+    if !layout.is_ok_and(|layout| throttle_place(layout) == Place::First) {
+        return Duration::ZERO;
+    }
+    let expected = if carries_records(request.api) {
+        limits.expected(request.api, length, now)
+    } else {
+        Duration::ZERO
+    };
+    request.throttle.max(expected)
+}
+
 fn change_head(
     node: &mut Node,
-    records: &RecordsAmendment,
+    request: &InFlight,
+    throttle: Duration,
     header: &[u8],
     body: &[u8],
     length: usize,
 ) -> Result<Option<Changed>, TreeError> {
-    if records.is_outdated(&node.guard) {
+    let records = request
+        .records()
+        .filter(|records| records.changes_head(&node.guard));
+    if let Some(records) = records.filter(|records| records.is_outdated(&node.guard)) {
         let answer = put_together(&records.outdated()?)?;
         return Ok(Some(Changed {
             header: header.len(),
@@ -295,9 +338,20 @@ fn change_head(
         }));
     }
     let complete = header.len() + body.len() == length;
-    let Some(head) = records.head(&mut node.sessions, body, complete)? else {
+    let head = match records {
+        Some(records) => records.head(&mut node.sessions, body, complete)?,
+        // The throttle time alone.
+        None => body.first_chunk::<4>().map(|place| Head {
+            length: place.len(),
+            instead: place.to_vec(),
+        }),
+    };
+    let Some(mut head) = head else {
         return Ok(None);
     };
+    if !throttle.is_zero() {
+        raise(&mut head.instead, throttle);
+    }
     let mut with = Vec::with_capacity(PREFIX + header.len() + head.instead.len());
     let length = length + head.instead.len() - head.length;
     with.extend((length as i32).to_be_bytes());
@@ -337,8 +391,19 @@ fn whole_limit(role: &Role, request: &InFlight) -> Option<u32> {
         Amendment::Access(_) => Some(MAX_WHOLE),
         Amendment::Records(records) if records.needs_whole() => Some(MAX_WHOLE),
         _ if matches!(role, Role::Client { .. }) && names_brokers(request.api) => Some(MAX_WHOLE),
+        // Its throttle time stands behind what has to be passed before it.
+        _ if !request.throttle.is_zero() => {
+            let layout = Schemas::get().layout(request.api, request.version, Direction::Response);
+            let later = layout.is_ok_and(|layout| throttle_place(layout) == Place::Later);
+            later.then_some(MAX_WHOLE)
+        }
         Amendment::Records(_) | Amendment::None => None,
     }
+}
+
+/// Responses whose records are counted against quotas.
+fn carries_records(api: ApiKey) -> bool {
+    matches!(api, ApiKey::FETCH | ApiKey::SHARE_FETCH)
 }
 
 /// Responses in which brokers' addresses stand before the end.
@@ -398,7 +463,7 @@ fn amended(
     let header = header_length(request, frame)?;
     let (head, body) = (&frame[PREFIX..header], frame.slice(header..));
     let changed = match (amendment, node) {
-        (Amendment::None, _) => return Ok(frame.clone()),
+        (Amendment::None, _) => body,
         (Amendment::Versions, _) => versions::clamp(version, &body)?,
         (amendment, node) => {
             let layout = Schemas::get().layout(api, version, Direction::Response)?;
@@ -413,6 +478,7 @@ fn amended(
             put_together(&response)?
         }
     };
+    let changed = throttled(api, version, changed, request.throttle)?;
     Ok(framed(head, &changed))
 }
 

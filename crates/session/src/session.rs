@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tubeway_policy::quota::{Charger, Permit};
 use tubeway_policy::rules::Authorizer;
 use tubeway_protocol::ApiKey;
 
 use crate::body::Produced;
 use crate::guard::{Answers, Guard};
+use crate::limits::Limits;
 use crate::observe::Observe;
 use crate::records::Sessions;
 use crate::request::Requests;
@@ -51,6 +53,8 @@ pub(crate) struct Shared {
     /// Bytes of answers that wait among them.
     pub(crate) answers: usize,
     pub(crate) draining: bool,
+    /// The request at hand has been let in, and counts by this.
+    pub(crate) admitted: Option<Option<Permit>>,
 }
 
 /// Which end of the mesh this session is at.
@@ -69,6 +73,7 @@ pub(crate) struct Node {
     pub(crate) logins: Logins,
     pub(crate) guard: Guard,
     pub(crate) sessions: Sessions,
+    pub(crate) limits: Option<Limits>,
 }
 
 /// The login of a node's session.
@@ -87,6 +92,11 @@ pub(crate) struct InFlight {
     pub(crate) api: ApiKey,
     pub(crate) version: i16,
     pub(crate) kind: InFlightKind,
+    /// How long the client is to wait for what the request used.
+    pub(crate) throttle: Duration,
+    /// Counts as in flight until the answer has passed.
+    #[expect(dead_code, reason = "it counts until it is dropped")]
+    pub(crate) permit: Option<Permit>,
 }
 
 /// Whose request it is.
@@ -117,7 +127,18 @@ impl Session {
             },
             guard,
             sessions: Sessions::default(),
+            limits: None,
         })))
+    }
+
+    /// Holds the client to its quotas. The connection began at `begun` by the
+    /// clock that all connections of the sidecar share.
+    #[must_use]
+    pub fn limited(mut self, charger: Charger, begun: Duration) -> Self {
+        if let Role::Node(node) = &mut self.shared.role {
+            node.limits = Some(Limits::new(charger, begun));
+        }
+        self
     }
 
     /// A session beside a client: brokers in responses become `routes`, and
@@ -133,6 +154,7 @@ impl Session {
                 in_flight: VecDeque::new(),
                 answers: 0,
                 draining: false,
+                admitted: None,
             },
             requests: Requests::default(),
             responses: Responses::default(),
@@ -149,9 +171,10 @@ impl Session {
     pub fn response(
         &mut self,
         buffer: &mut BytesMut,
+        now: Duration,
         observe: &mut impl Observe,
     ) -> Result<Step, Refusal> {
-        self.responses.step(&mut self.shared, buffer, observe)
+        self.responses.step(&mut self.shared, buffer, now, observe)
     }
 
     /// The frames of a login with `token`, to be sent to the broker before
@@ -177,6 +200,8 @@ impl Session {
                 api,
                 version: 1,
                 kind,
+                throttle: Duration::ZERO,
+                permit: None,
             });
         }
         sasl::oauth_login(token, first)
@@ -244,6 +269,17 @@ impl Shared {
             let logins = &mut node.logins;
             logins.due =
                 (!life.is_zero()).then(|| logins.begun + life.mul_f64(RENEW_AT).max(LOGIN_PAUSE));
+        }
+    }
+
+    /// How long the client is not to be read.
+    pub(crate) fn muted_for(&self, now: Duration) -> Duration {
+        match &self.role {
+            Role::Node(node) => {
+                let limits = node.limits.as_ref();
+                limits.map_or(Duration::ZERO, |limits| limits.muted_for(now))
+            }
+            Role::Client { .. } => Duration::ZERO,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a session tells its pump to do next, and why it ends a connection.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::access::Questions;
@@ -31,6 +33,9 @@ pub enum Step {
     Ask(Questions),
     /// Too many requests wait for their answers: go on when one has come.
     Wait,
+    /// The client has used more than its quotas allow: read nothing more from
+    /// it for so long.
+    Pause(Duration),
 }
 
 /// Why a connection is closed. The text is constant, for logs and metrics.

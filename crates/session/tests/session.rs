@@ -135,7 +135,7 @@ fn run(
                 out.extend(with);
             }
             Step::Answered(n) => drop(buffer.split_to(n)),
-            Step::Login | Step::Wait | Step::Ask(_) => break,
+            Step::Login | Step::Wait | Step::Ask(_) | Step::Pause(_) => break,
         }
     }
     Ok(out)
@@ -189,7 +189,9 @@ fn responses(
     input: &[u8],
     counts: &mut Counts,
 ) -> Result<Vec<u8>, Refusal> {
-    run(size, input, |buffer| session.response(buffer, counts))
+    run(size, input, |buffer| {
+        session.response(buffer, Duration::ZERO, counts)
+    })
 }
 
 fn name(topic: &str) -> Topic {

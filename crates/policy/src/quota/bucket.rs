@@ -123,6 +123,14 @@ impl Bucket {
         }
     }
 
+    /// How long it would be until nothing is owed, had `tokens` been taken.
+    pub(super) fn preview(&self, now: Duration, tokens: u64) -> Duration {
+        let (now, units) = (self.pace.at(now), self.pace.units(tokens));
+        let full_at = self.full_at.load(Ordering::Relaxed).max(now);
+        let over = full_at.saturating_add(units).saturating_sub(now) - self.pace.burst;
+        self.pace.time(over)
+    }
+
     /// Takes `tokens`, whether they are there or not, and says how long it will
     /// be until nothing is owed.
     ///

@@ -129,6 +129,14 @@ impl Charger {
         })
     }
 
+    /// For how long the connection would not be read had this been charged. It
+    /// is not: for answers whose beginning has to say what their end will cost.
+    pub fn preview(&mut self, now: Duration, asked: Asked<'_>, amounts: &[Amount<'_>]) -> Throttle {
+        self.each_bucket(now, asked, amounts, |bucket, amount| {
+            bucket.preview(now, amount)
+        })
+    }
+
     /// For how long the connection should not be read if such a request was all
     /// that it did: what is owed already. To be asked before the first request
     /// of a connection, so that to connect anew does not leave debts behind.
