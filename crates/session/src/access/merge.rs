@@ -32,6 +32,8 @@ pub(super) struct Merge {
     pub(super) error: &'static str,
     pub(super) place: Place,
     pub(super) unless_error: bool,
+    /// Whether an error of the whole request is one of every partition.
+    pub(super) shares_error: bool,
     pub(super) refused: Vec<Refused>,
     /// The place of each topic in the request.
     pub(super) order: HashMap<Bytes, usize>,
@@ -71,11 +73,40 @@ impl Merge {
         self
     }
 
+    /// Has a coordinator's error for every partition that was sent be one for
+    /// those that were not, too: it is how old versions refuse a whole request.
+    pub(super) fn shares_error(mut self) -> Self {
+        self.shares_error = true;
+        self
+    }
+
+    fn share_error(&mut self, of: &Struct) {
+        let partitions = of
+            .structs(self.array)
+            .flat_map(|topic| topic.structs(self.list));
+        let mut errors = partitions.map(|partition| partition.int(self.error) as i16);
+        let Some(first) = errors.next().filter(|first| *first != 0) else {
+            return;
+        };
+        if first == UNKNOWN_TOPIC || errors.any(|error| error != first) {
+            return;
+        }
+        self.place = Place::AsAsked;
+        for refused in &mut self.refused {
+            for partition in tree::structs_mut(&mut refused.entry, self.list) {
+                partition.set(self.error, first);
+            }
+        }
+    }
+
     /// Puts the refused topics and partitions into `of`: the response, or what
     /// has the array of topics in it.
-    pub(super) fn apply(self, of: &mut Struct) {
+    pub(super) fn apply(mut self, of: &mut Struct) {
         if self.unless_error && of.int("ErrorCode") != 0 {
             return;
+        }
+        if self.shares_error {
+            self.share_error(of);
         }
         let mut whole = Vec::new();
         for refused in &self.refused {
@@ -129,8 +160,8 @@ impl Merge {
     fn is_unknown(&self, topic: &Value) -> bool {
         let first = as_struct(topic).and_then(|topic| topic.structs(self.list).next());
         first.is_some_and(|partition| {
-            let error = partition.int(self.error);
-            [UNKNOWN_TOPIC, UNKNOWN_TOPIC_ID].contains(&(error as i16))
+            let error = partition.int(self.error) as i16;
+            error == UNKNOWN_TOPIC_ID || error == UNKNOWN_TOPIC && self.place == Place::WithUnknown
         })
     }
 }

@@ -338,6 +338,8 @@ impl Described {
             let missing = [UNKNOWN_TOPIC, INVALID_TOPIC].contains(&(topic.int("ErrorCode") as i16));
             if missing && self.uncreated.contains(&tree::bytes(topic, "Name")) {
                 topic.set("ErrorCode", TOPIC_DENIED);
+                // A broker that was asked for operations has set its own.
+                topic.set("TopicAuthorizedOperations", i32::MIN);
             } else if self.topic_operations {
                 set_operations(access, topic);
             }

@@ -64,7 +64,12 @@ pub(super) fn offset_fetch(case: &Case<'_>) -> Verdict {
     };
     let mut request = case.request.clone();
     request.set("Topics", Value::Array(split.kept));
-    Verdict::Cut(request, Amend::new([Change::Merge(cut.unless_error())]))
+    let cut = if case.version() < 2 {
+        cut.shares_error()
+    } else {
+        cut.unless_error()
+    };
+    Verdict::Cut(request, Amend::new([Change::Merge(cut)]))
 }
 
 fn several(case: &Case<'_>) -> Verdict {

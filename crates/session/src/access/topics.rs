@@ -374,6 +374,7 @@ impl Shape {
             error,
             place: self.place,
             unless_error: false,
+            shares_error: false,
             refused: Vec::new(),
             order,
         }

@@ -49,10 +49,7 @@ pub(super) fn create(case: &Case<'_>) -> Verdict {
         Vec::new()
     };
     let mut back = PutBack::new("Topics", Place::Last);
-    twice
-        .into_iter()
-        .chain(refused)
-        .for_each(|entry| back.push(0, entry));
+    push_sets(&mut back, &names, twice, refused);
     case.cut("Topics", kept, back, changes)
 }
 
@@ -95,11 +92,29 @@ pub(super) fn create_partitions(case: &Case<'_>) -> Verdict {
         }
     }
     let mut back = PutBack::new("Results", Place::First);
+    push_sets(&mut back, &names, twice, refused);
+    case.cut("Topics", kept, back, Vec::new())
+}
+
+/// Brokers keep the names that came twice in one set, and the others in another.
+fn push_sets(
+    back: &mut PutBack,
+    names: &[Bytes],
+    mut twice: Vec<Struct>,
+    mut refused: Vec<Struct>,
+) {
+    let repeated = |name: &&Bytes| count(names, name) > 1;
+    let single = names.iter().filter(|name| !repeated(name)).count();
+    let mut distinct: Vec<_> = names.iter().filter(repeated).collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let name = |entry: &Struct| tree::bytes(entry, "Name");
+    tree::java_set_order(&mut twice, distinct.len(), name);
+    tree::java_set_order(&mut refused, single, name);
     twice
         .into_iter()
         .chain(refused)
         .for_each(|entry| back.push(0, entry));
-    case.cut("Topics", kept, back, Vec::new())
 }
 
 /// Whether a topic exists, which may have to be asked.
