@@ -1,7 +1,7 @@
 //! Putting topics and partitions that were cut out of a request into the
 //! response, where a broker has them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use tubeway_protocol::value::{Struct, Value};
@@ -51,11 +51,17 @@ pub(super) struct Refused {
 // === impl Merge ===
 
 impl Merge {
-    /// Adds a topic; one that was named before gets its partitions, if it is
-    /// answered `once`.
-    pub(super) fn add(&mut self, refused: Refused, once: bool) {
-        let same = |other: &&mut Refused| once && other.key == refused.key;
-        let Some(before) = self.refused.iter_mut().find(same) else {
+    /// Adds a topic. With the `places` of those before, one that was named
+    /// before gets its partitions.
+    pub(super) fn add(
+        &mut self,
+        refused: Refused,
+        places: Option<&mut HashMap<(Bytes, bool), usize>>,
+    ) {
+        let next = self.refused.len();
+        let place = (refused.key.clone(), refused.partly.is_some());
+        let place = places.map_or(next, |places| *places.entry(place).or_insert(next));
+        let Some(before) = self.refused.get_mut(place) else {
             self.refused.push(refused);
             return;
         };
@@ -108,15 +114,29 @@ impl Merge {
         if self.shares_error {
             self.share_error(of);
         }
+        let refused = std::mem::take(&mut self.refused);
+        let mut partly: HashMap<_, VecDeque<_>> = HashMap::new();
         let mut whole = Vec::new();
-        for refused in &self.refused {
-            let same = |topic: &&mut Struct| key(topic, self.name) == refused.key;
-            let sent = tree::structs_mut(of, self.array).find(same);
-            match (&refused.partly, sent) {
-                (Some(all), Some(topic)) => self.join(topic, &refused.entry, all),
-                _ => whole.push(Value::from(refused.entry.clone())),
+        for refused in refused {
+            match refused.partly {
+                Some(all) => {
+                    let same = partly.entry(refused.key).or_default();
+                    same.push_back((refused.entry, all));
+                }
+                None => whole.push(Value::from(refused.entry)),
             }
         }
+        if !partly.is_empty() {
+            for topic in tree::structs_mut(of, self.array) {
+                let next = partly.get_mut(&key(topic, self.name));
+                if let Some((entry, all)) = next.and_then(VecDeque::pop_front) {
+                    self.join(topic, &entry, &all);
+                }
+            }
+        }
+        // The broker left these topics out.
+        let left = partly.into_values().flatten();
+        whole.extend(left.map(|(entry, _)| Value::from(entry)));
         self.insert(of, whole);
     }
 
@@ -127,9 +147,10 @@ impl Merge {
             return;
         };
         partitions.extend_from_slice(tree::values(entry, self.list));
-        partitions.sort_by_key(|partition| {
-            let index = as_struct(partition).map(|partition| partition.int(self.index));
-            asked.iter().position(|at| Some(i64::from(*at)) == index)
+        let order: HashMap<_, _> = (0..).zip(asked).map(|(at, index)| (*index, at)).collect();
+        partitions.sort_by_key(|partition| -> Option<usize> {
+            let index = as_struct(partition)?.int(self.index) as i32;
+            order.get(&index).copied()
         });
     }
 

@@ -157,7 +157,7 @@ fn ids_that_may_not_be_seen_are_denied_without_a_name() {
         let mut world = reader().called(1, "yes").called(2, "no");
         let asked = by_id(version, &[2, 1, 9, 2]);
         match world.decide(&asked) {
-            Verdict::Ask(questions) => assert_eq!(questions.ids, [id(9)]),
+            Verdict::Ask(questions) => assert_eq!(questions.ids, [id(9)].into()),
             other => panic!("{other:?}"),
         }
         world.names.insert(id(9), NameOf::NoSuchTopic);
@@ -246,7 +246,7 @@ fn a_missing_topic_that_may_not_be_created_is_not_sent() {
             asked.set("AllowAutoTopicCreation", true);
             match world.decide(&asked) {
                 Verdict::Ask(questions) => {
-                    assert_eq!(questions.topics, ["gone".into(), "yes".into()]);
+                    assert_eq!(questions.topics, ["gone".into(), "yes".into()].into());
                 }
                 other => panic!("{other:?}"),
             }
@@ -262,7 +262,7 @@ fn a_missing_topic_that_may_not_be_created_is_not_sent() {
         let Verdict::Ask(questions) = world.decide(&named(version, &["yes"])) else {
             panic!("it is sent, and would create");
         };
-        assert_eq!(questions.topics, ["yes".into()]);
+        assert_eq!(questions.topics, ["yes".into()].into());
         world.topics.insert("yes", Exists::Yes);
         world.passes(&named(version, &["yes"]));
     }
