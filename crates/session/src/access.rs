@@ -51,6 +51,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -135,9 +136,9 @@ pub enum Verdict {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Questions {
     /// What these topic ids are called.
-    pub ids: Vec<[u8; 16]>,
+    pub ids: BTreeSet<[u8; 16]>,
     /// Whether topics of these names exist.
-    pub topics: Vec<Arc<str>>,
+    pub topics: BTreeSet<Arc<str>>,
 }
 
 /// What has to be looked at of one API.
@@ -288,14 +289,12 @@ impl Questions {
     }
 
     fn topic(&mut self, name: &str) {
-        if !self.topics.iter().any(|topic| **topic == *name) {
-            self.topics.push(name.into());
+        if !self.topics.contains(name) {
+            self.topics.insert(name.into());
         }
     }
 
     fn id(&mut self, id: [u8; 16]) {
-        if !self.ids.contains(&id) {
-            self.ids.push(id);
-        }
+        self.ids.insert(id);
     }
 }

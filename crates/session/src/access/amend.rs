@@ -1,5 +1,7 @@
 //! What is to be done to a response.
 
+use std::collections::BTreeSet;
+
 use tubeway_protocol::value::Struct;
 
 use super::listed::PutBack;
@@ -51,8 +53,8 @@ impl Amend {
 
     /// The topic ids in a response whose names have to be known before it is
     /// amended; a topic whose name is not known then is left out of it.
-    pub fn ids_to_resolve(&self, access: &Access<'_>, response: &Struct) -> Vec<[u8; 16]> {
-        let mut ids = Vec::new();
+    pub fn ids_to_resolve(&self, access: &Access<'_>, response: &Struct) -> BTreeSet<[u8; 16]> {
+        let mut ids = BTreeSet::new();
         for change in &self.changes {
             if let Change::OfGroups(groups) = change {
                 groups.ids(response, &mut ids);

@@ -1,5 +1,7 @@
 //! Configurations of topics, groups, brokers, loggers and client metrics.
 
+use std::collections::{HashMap, HashSet};
+
 use tubeway_policy::acl::Operation;
 use tubeway_protocol::value::{Struct, Value};
 
@@ -52,28 +54,19 @@ pub(super) fn describe(case: &Case<'_>) -> Verdict {
 /// looks at access is checked here too, as far as the request alone shows it.
 pub(super) fn alter(case: &Case<'_>) -> Verdict {
     let blank = case.blank();
-    let resources: Vec<_> = case.request.structs("Resources").collect();
-    let same = |a: &Struct, b: &Struct| {
-        let what = |of| {
-            (
-                Struct::int(of, "ResourceType"),
-                tree::bytes(of, "ResourceName"),
-            )
-        };
-        what(a) == what(b)
-    };
+    let what = |of: &Struct| (of.int("ResourceType"), tree::bytes(of, "ResourceName"));
+    let mut times: HashMap<_, usize> = HashMap::new();
+    for resource in case.request.structs("Resources") {
+        *times.entry(what(resource)).or_default() += 1;
+    }
     let mut refused = PutBack::new("Responses", Place::AsAsked);
     let mut kept = Vec::new();
-    for (at, resource) in resources.iter().enumerate() {
+    for (at, resource) in case.request.structs("Resources").enumerate() {
         let Some(code) = refusal(&case.access, Operation::AlterConfigs, resource) else {
-            kept.push(Value::from((*resource).clone()));
+            kept.push(Value::from(resource.clone()));
             continue;
         };
-        let times = resources
-            .iter()
-            .filter(|other| same(other, resource))
-            .count();
-        let malformed = match times {
+        let malformed = match times[&what(resource)] {
             1 => malformed(resource),
             _ => Some("Each resource must appear at most once.".to_owned()),
         };
@@ -109,13 +102,11 @@ fn refusal(access: &Access<'_>, operation: Operation, resource: &Struct) -> Opti
 
 /// What is wrong with the changes to a resource.
 fn malformed(resource: &Struct) -> Option<String> {
-    let mut names = Vec::new();
+    let mut names = HashSet::new();
     for config in resource.structs("Configs") {
-        let name = tree::bytes(config, "Name");
-        if names.contains(&name) {
+        if !names.insert(tree::bytes(config, "Name")) {
             return Some("Error due to duplicate config keys".to_owned());
         }
-        names.push(name);
     }
     let null = |config: &&Struct| {
         tree::is_null(config, "Value") && config.int("ConfigOperation") != DELETE

@@ -1,5 +1,7 @@
 //! DeleteTopics.
 
+use std::collections::{HashMap, HashSet};
+
 use bytes::Bytes;
 use tubeway_policy::acl::Operation;
 use tubeway_protocol::value::{Struct, Value};
@@ -35,14 +37,17 @@ pub(super) fn decide(case: &Case<'_>) -> Verdict {
     let mut questions = Questions::default();
     let mut back = PutBack::new("Responses", Place::Last);
     let mut kept = Vec::new();
-    for (at, topic) in doomed.iter().enumerate() {
-        let first = doomed.iter().position(|other| other.is(topic)) == Some(at);
-        let again = doomed[at + 1..].iter().any(|other| other.is(topic));
-        let fate = match (first, again) {
-            (true, false) => topic.fate(&case.access, &mut questions),
-            (true, true) => topic.twice(),
-            // It has been answered.
-            (false, _) => continue,
+    let mut times: HashMap<_, usize> = HashMap::new();
+    for key in doomed.iter().filter_map(Doomed::key) {
+        *times.entry(key).or_default() += 1;
+    }
+    let mut seen = HashSet::new();
+    for topic in &doomed {
+        let key = topic.key();
+        let fate = match key.as_ref().and_then(|key| times.get(key)) {
+            Some(2..) if !seen.insert(key) => continue,
+            Some(2..) => topic.twice(),
+            _ => topic.fate(&case.access, &mut questions),
         };
         match fate {
             Fate::Send => kept.push(topic.value.clone()),
@@ -83,13 +88,11 @@ fn doomed(request: &Struct) -> (&'static str, Vec<Doomed>) {
 // === impl Doomed ===
 
 impl Doomed {
-    /// Whether both are one topic by the same name or id; what has both, or
+    /// What makes two of them one topic: the name, or the id. What has both, or
     /// neither, is none.
-    fn is(&self, other: &Self) -> bool {
-        std::ptr::eq(self, other)
-            || self.name == other.name
-                && self.id == other.id
-                && self.name.is_some() != (self.id != tree::NO_ID)
+    fn key(&self) -> Option<(Option<Bytes>, [u8; 16])> {
+        let named = self.name.is_some() != (self.id != tree::NO_ID);
+        named.then(|| (self.name.clone(), self.id))
     }
 
     fn twice(&self) -> Fate {

@@ -1,6 +1,8 @@
 //! APIs that ask for a list of things, each by its name: those that the caller
 //! may not use are cut out, and answered here.
 
+use std::collections::HashSet;
+
 use tubeway_protocol::value::{Struct, Value};
 
 use super::amend::{Amend, Change};
@@ -67,9 +69,13 @@ impl PutBack {
             }
             Place::Last => values.extend(entries.map(|(_, entry)| Value::from(entry))),
             Place::AsAsked => {
+                let mut sent = std::mem::take(values).into_iter();
                 for (at, entry) in entries {
-                    values.insert(at.min(values.len()), entry.into());
+                    let before = at.saturating_sub(values.len());
+                    values.extend(sent.by_ref().take(before));
+                    values.push(entry.into());
                 }
+                values.extend(sent);
             }
         }
     }
@@ -104,7 +110,7 @@ impl Case<'_> {
         let blank = self.blank();
         let mut refused = PutBack::new(of.answered, of.place);
         let mut kept = Vec::new();
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         for (at, name) in tree::strings(self.request, of.asked)
             .into_iter()
             .enumerate()
@@ -121,7 +127,7 @@ impl Case<'_> {
             entry.set("ErrorCode", of.code);
             refuse(&mut entry);
             refused.push(at, entry);
-            seen.push(name);
+            seen.insert(name);
         }
         self.cut(of.asked, kept, refused, changes)
     }

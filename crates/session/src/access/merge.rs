@@ -1,7 +1,7 @@
 //! Putting topics and partitions that were cut out of a request into the
 //! response, where a broker has them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use tubeway_protocol::value::{Struct, Value};
@@ -32,6 +32,8 @@ pub(super) struct Merge {
     pub(super) error: &'static str,
     pub(super) place: Place,
     pub(super) unless_error: bool,
+    /// Whether an error of the whole request is one of every partition.
+    pub(super) shares_error: bool,
     pub(super) refused: Vec<Refused>,
     /// The place of each topic in the request.
     pub(super) order: HashMap<Bytes, usize>,
@@ -49,11 +51,17 @@ pub(super) struct Refused {
 // === impl Merge ===
 
 impl Merge {
-    /// Adds a topic; one that was named before gets its partitions, if it is
-    /// answered `once`.
-    pub(super) fn add(&mut self, refused: Refused, once: bool) {
-        let same = |other: &&mut Refused| once && other.key == refused.key;
-        let Some(before) = self.refused.iter_mut().find(same) else {
+    /// Adds a topic. With the `places` of those before, one that was named
+    /// before gets its partitions.
+    pub(super) fn add(
+        &mut self,
+        refused: Refused,
+        places: Option<&mut HashMap<(Bytes, bool), usize>>,
+    ) {
+        let next = self.refused.len();
+        let place = (refused.key.clone(), refused.partly.is_some());
+        let place = places.map_or(next, |places| *places.entry(place).or_insert(next));
+        let Some(before) = self.refused.get_mut(place) else {
             self.refused.push(refused);
             return;
         };
@@ -71,21 +79,64 @@ impl Merge {
         self
     }
 
+    /// Has a coordinator's error for every partition that was sent be one for
+    /// those that were not, too: it is how old versions refuse a whole request.
+    pub(super) fn shares_error(mut self) -> Self {
+        self.shares_error = true;
+        self
+    }
+
+    fn share_error(&mut self, of: &Struct) {
+        let partitions = of
+            .structs(self.array)
+            .flat_map(|topic| topic.structs(self.list));
+        let mut errors = partitions.map(|partition| partition.int(self.error) as i16);
+        let Some(first) = errors.next().filter(|first| *first != 0) else {
+            return;
+        };
+        if first == UNKNOWN_TOPIC || errors.any(|error| error != first) {
+            return;
+        }
+        self.place = Place::AsAsked;
+        for refused in &mut self.refused {
+            for partition in tree::structs_mut(&mut refused.entry, self.list) {
+                partition.set(self.error, first);
+            }
+        }
+    }
+
     /// Puts the refused topics and partitions into `of`: the response, or what
     /// has the array of topics in it.
-    pub(super) fn apply(self, of: &mut Struct) {
+    pub(super) fn apply(mut self, of: &mut Struct) {
         if self.unless_error && of.int("ErrorCode") != 0 {
             return;
         }
+        if self.shares_error {
+            self.share_error(of);
+        }
+        let refused = std::mem::take(&mut self.refused);
+        let mut partly: HashMap<_, VecDeque<_>> = HashMap::new();
         let mut whole = Vec::new();
-        for refused in &self.refused {
-            let same = |topic: &&mut Struct| key(topic, self.name) == refused.key;
-            let sent = tree::structs_mut(of, self.array).find(same);
-            match (&refused.partly, sent) {
-                (Some(all), Some(topic)) => self.join(topic, &refused.entry, all),
-                _ => whole.push(Value::from(refused.entry.clone())),
+        for refused in refused {
+            match refused.partly {
+                Some(all) => {
+                    let same = partly.entry(refused.key).or_default();
+                    same.push_back((refused.entry, all));
+                }
+                None => whole.push(Value::from(refused.entry)),
             }
         }
+        if !partly.is_empty() {
+            for topic in tree::structs_mut(of, self.array) {
+                let next = partly.get_mut(&key(topic, self.name));
+                if let Some((entry, all)) = next.and_then(VecDeque::pop_front) {
+                    self.join(topic, &entry, &all);
+                }
+            }
+        }
+        // The broker left these topics out.
+        let left = partly.into_values().flatten();
+        whole.extend(left.map(|(entry, _)| Value::from(entry)));
         self.insert(of, whole);
     }
 
@@ -96,9 +147,10 @@ impl Merge {
             return;
         };
         partitions.extend_from_slice(tree::values(entry, self.list));
-        partitions.sort_by_key(|partition| {
-            let index = as_struct(partition).map(|partition| partition.int(self.index));
-            asked.iter().position(|at| Some(i64::from(*at)) == index)
+        let order: HashMap<_, _> = (0..).zip(asked).map(|(at, index)| (*index, at)).collect();
+        partitions.sort_by_key(|partition| -> Option<usize> {
+            let index = as_struct(partition)?.int(self.index) as i32;
+            order.get(&index).copied()
         });
     }
 
@@ -129,8 +181,8 @@ impl Merge {
     fn is_unknown(&self, topic: &Value) -> bool {
         let first = as_struct(topic).and_then(|topic| topic.structs(self.list).next());
         first.is_some_and(|partition| {
-            let error = partition.int(self.error);
-            [UNKNOWN_TOPIC, UNKNOWN_TOPIC_ID].contains(&(error as i16))
+            let error = partition.int(self.error) as i16;
+            error == UNKNOWN_TOPIC_ID || error == UNKNOWN_TOPIC && self.place == Place::WithUnknown
         })
     }
 }

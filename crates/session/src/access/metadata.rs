@@ -10,6 +10,7 @@
 //!   be created again by the broker, if it does not enforce the ACLs too.)
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use tubeway_policy::acl::{Operation, ResourceType};
@@ -33,7 +34,7 @@ pub(super) struct Described {
     /// Whether there is a topic whose partitions are told apart.
     partitions: bool,
     /// Topics that may not be created: missing is refused.
-    uncreated: Vec<Bytes>,
+    uncreated: HashSet<Bytes>,
     /// Topics that were cut because they are missing.
     missing: Vec<Struct>,
     /// Topics that were cut because they may not be seen or created.
@@ -124,7 +125,7 @@ fn verdict(case: &Case<'_>, left: &Left<'_>, mut change: Described) -> Verdict {
 /// Topics by id (version 12 on); names beside ids mean nothing.
 fn by_id<'a>(case: &Case<'a>, change: &mut Described, questions: &mut Questions) -> Left<'a> {
     let mut left = Left::default();
-    let mut refused = Vec::new();
+    let mut refused = HashSet::new();
     for topic in case.request.structs("Topics") {
         let id = tree::uuid(topic, "TopicId");
         if id == tree::NO_ID {
@@ -147,8 +148,7 @@ fn by_id<'a>(case: &Case<'a>, change: &mut Described, questions: &mut Questions)
             continue;
         }
         left.changed = true;
-        if !refused.contains(&id) {
-            refused.push(id);
+        if refused.insert(id) {
             let mut entry = refusal(case, Value::Null);
             entry.set("TopicId", Value::Uuid(id));
             change.refused.push(entry);
@@ -159,7 +159,7 @@ fn by_id<'a>(case: &Case<'a>, change: &mut Described, questions: &mut Questions)
 
 fn by_name<'a>(case: &Case<'a>, change: &mut Described) -> Left<'a> {
     let mut left = Left::default();
-    let mut refused = Vec::new();
+    let mut refused = HashSet::new();
     for topic in case.request.structs("Topics") {
         let name = tree::bytes(topic, "Name");
         if case.access.topic(Operation::Describe, &name) {
@@ -167,9 +167,8 @@ fn by_name<'a>(case: &Case<'a>, change: &mut Described) -> Left<'a> {
             continue;
         }
         left.changed = true;
-        if !refused.contains(&name) {
+        if refused.insert(name.clone()) {
             change.refused.push(refusal(case, tree::text(&name)));
-            refused.push(name);
         }
     }
     left
@@ -197,9 +196,10 @@ fn creation<'a>(
         return left;
     }
     let mut missing: Vec<Bytes> = Vec::new();
+    let mut known = HashSet::new();
     left.topics.retain(|(name, _)| {
         let absent = !creatable(name) && exists(access, name, questions) == Exists::No;
-        if absent && !missing.contains(name) {
+        if absent && known.insert(name.clone()) {
             missing.push(name.clone());
         }
         !absent
@@ -338,6 +338,8 @@ impl Described {
             let missing = [UNKNOWN_TOPIC, INVALID_TOPIC].contains(&(topic.int("ErrorCode") as i16));
             if missing && self.uncreated.contains(&tree::bytes(topic, "Name")) {
                 topic.set("ErrorCode", TOPIC_DENIED);
+                // A broker that was asked for operations has set its own.
+                topic.set("TopicAuthorizedOperations", i32::MIN);
             } else if self.topic_operations {
                 set_operations(access, topic);
             }

@@ -1,5 +1,7 @@
 //! OffsetFetch, in which a request may be about several groups (KIP-709).
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use tubeway_policy::acl::Operation;
 use tubeway_protocol::value::{Struct, Value};
@@ -64,7 +66,12 @@ pub(super) fn offset_fetch(case: &Case<'_>) -> Verdict {
     };
     let mut request = case.request.clone();
     request.set("Topics", Value::Array(split.kept));
-    Verdict::Cut(request, Amend::new([Change::Merge(cut.unless_error())]))
+    let cut = if case.version() < 2 {
+        cut.shares_error()
+    } else {
+        cut.unless_error()
+    };
+    Verdict::Cut(request, Amend::new([Change::Merge(cut)]))
 }
 
 fn several(case: &Case<'_>) -> Verdict {
@@ -170,16 +177,15 @@ impl OfGroups {
     }
 
     /// The ids of topics whose names the filter needs.
-    pub(super) fn ids(&self, response: &Struct, ids: &mut Vec<[u8; 16]>) {
+    pub(super) fn ids(&self, response: &Struct, ids: &mut BTreeSet<[u8; 16]>) {
         let groups: Vec<_> = response.structs("Groups").collect();
         for (at, of) in &self.groups {
             let (OfGroup::Filter, Some(group)) = (of, groups.get(*at)) else {
                 continue;
             };
             for topic in group.structs("Topics") {
-                let id = tree::uuid(topic, "TopicId");
-                if topic.get(self.name).is_none() && !ids.contains(&id) {
-                    ids.push(id);
+                if topic.get(self.name).is_none() {
+                    ids.insert(tree::uuid(topic, "TopicId"));
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! DescribeTopicPartitions (KIP-966): topics in pages.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use tubeway_policy::acl::Operation;
@@ -50,13 +51,10 @@ pub(super) fn decide(case: &Case<'_>) -> Verdict {
             .as_ref()
             .is_some_and(|start| tree::java_order(name, start) == Ordering::Less)
     };
-    let mut unseen: Vec<&Bytes> = Vec::new();
-    for name in names.iter().filter(|name| !visible(name) && !before(name)) {
-        if !unseen.contains(&name) {
-            unseen.push(name);
-        }
-    }
-    page.refused = unseen.into_iter().map(|name| refusal(case, name)).collect();
+    let mut told = HashSet::new();
+    let unseen = names.iter().filter(|name| !visible(name) && !before(name));
+    let unseen = unseen.filter(|name| told.insert(*name));
+    page.refused = unseen.map(|name| refusal(case, name)).collect();
     // A cursor at a topic that is cut begins the page at the next one.
     let lost = start.as_ref().is_some_and(|start| !visible(start));
     let mut request = case.request.clone();

@@ -1,5 +1,8 @@
 //! Refusals that name every topic and partition of the request.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use tubeway_protocol::value::{Struct, Value};
 
 use super::{Case, refusals, tree};
@@ -94,6 +97,8 @@ pub(super) fn share_state(case: &Case<'_>, code: i16) -> Struct {
 /// The transaction markers of a broker; those of one producer are one entry.
 pub(super) fn write_txn_markers(case: &Case<'_>, code: i16) -> Struct {
     let mut response = case.blank();
+    let mut results: Vec<Struct> = Vec::new();
+    let mut producers = HashMap::new();
     for marker in case.request.structs("Markers") {
         let mut result = tree::element(&response, "Markers");
         result.set("ProducerId", marker.int("ProducerId"));
@@ -109,11 +114,14 @@ pub(super) fn write_txn_markers(case: &Case<'_>, code: i16) -> Struct {
             tree::push(&mut result, "Topics", of_topic);
         }
         // A later marker of the same producer takes the place of an earlier one.
-        let producer = result.int("ProducerId");
-        tree::retain(&mut response, "Markers", |other| {
-            other.int("ProducerId") != producer
-        });
-        tree::push(&mut response, "Markers", result);
+        match producers.entry(marker.int("ProducerId")) {
+            Entry::Occupied(place) => results[*place.get()] = result,
+            Entry::Vacant(place) => {
+                place.insert(results.len());
+                results.push(result);
+            }
+        }
     }
+    response.set("Markers", results);
     response
 }

@@ -1,7 +1,7 @@
 //! APIs that name topics and partitions: what is refused is cut out, and put
 //! into the response with an error for each partition.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use tubeway_policy::acl::Operation;
@@ -50,7 +50,7 @@ pub(super) enum Says {
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
     None,
-    Some(Vec<i32>),
+    Some(HashSet<i32>),
     All,
 }
 
@@ -254,6 +254,7 @@ impl Shape {
         }
         let mut kept = Vec::new();
         let mut cut = self.merge(of);
+        let mut places = HashMap::new();
         for (topic, refusal) in of.structs(self.asked.0).zip(judged) {
             let all = self.indices(topic);
             let (gone, partly) = match refusal {
@@ -264,12 +265,14 @@ impl Shape {
                 Refusal::All => (all, None),
                 Refusal::Some(gone) => {
                     kept.push(self.without(topic, &gone).into());
-                    (gone, Some(all))
+                    let of = all.iter().copied().filter(|index| gone.contains(index));
+                    (of.collect(), Some(all))
                 }
             };
             let entry = self.entry(topic, &gone, blank, TOPIC_DENIED);
             let key = key(topic, self.asked.1);
-            cut.add(Refused { key, entry, partly }, self.once);
+            let refused = Refused { key, entry, partly };
+            cut.add(refused, self.once.then_some(&mut places));
         }
         Split {
             kept,
@@ -296,15 +299,16 @@ impl Shape {
             };
         }
         let all = self.indices(topic);
-        let gone: Vec<_> = all
-            .iter()
-            .copied()
-            .filter(|index| !access.partition(self.operation, name, *index))
-            .collect();
-        match gone.len() {
-            0 if !all.is_empty() || allowed() => Refusal::None,
-            some if some == all.len() => Refusal::All,
-            _ => Refusal::Some(gone),
+        let (left, gone): (Vec<i32>, HashSet<i32>) = {
+            let partition = |index: &i32| access.partition(self.operation, name, *index);
+            let (left, gone): (Vec<i32>, Vec<i32>) = all.iter().partition(|index| partition(index));
+            (left, gone.into_iter().collect())
+        };
+        match (left.is_empty(), gone.is_empty()) {
+            (false, true) => Refusal::None,
+            (true, true) if allowed() => Refusal::None,
+            (true, _) => Refusal::All,
+            (false, false) => Refusal::Some(gone),
         }
     }
 
@@ -319,7 +323,7 @@ impl Shape {
     }
 
     /// The topic without these partitions.
-    fn without(&self, topic: &Struct, gone: &[i32]) -> Struct {
+    fn without(&self, topic: &Struct, gone: &HashSet<i32>) -> Struct {
         let mut topic = topic.clone();
         match self.partitions {
             (list, Some(index)) => tree::retain(&mut topic, list, |partition| {
@@ -374,6 +378,7 @@ impl Shape {
             error,
             place: self.place,
             unless_error: false,
+            shares_error: false,
             refused: Vec::new(),
             order,
         }

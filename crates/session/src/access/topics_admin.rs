@@ -1,5 +1,7 @@
 //! Creating topics, and adding partitions.
 
+use std::collections::{HashMap, HashSet};
+
 use bytes::Bytes;
 use tubeway_policy::acl::Operation;
 use tubeway_protocol::value::{Struct, Value};
@@ -17,11 +19,12 @@ pub(super) fn create(case: &Case<'_>) -> Verdict {
     let access = &case.access;
     let everything = access.cluster(Operation::Create);
     let blank = case.blank();
-    let names = names(case.request, "Topics");
+    let times = times(case.request);
+    let mut seen = HashSet::new();
     let mut twice = Vec::new();
     let mut refused = Vec::new();
     let mut kept = Vec::new();
-    for (at, topic) in case.request.structs("Topics").enumerate() {
+    for topic in case.request.structs("Topics") {
         let name = tree::bytes(topic, "Name");
         if everything || access.topic(Operation::Create, &name) {
             kept.push(topic.clone().into());
@@ -29,8 +32,8 @@ pub(super) fn create(case: &Case<'_>) -> Verdict {
         }
         let mut entry = tree::element(&blank, "Topics");
         entry.set("Name", tree::text(&name));
-        if count(&names, &name) > 1 {
-            if names.iter().position(|other| *other == name) == Some(at) {
+        if times[&name] > 1 {
+            if seen.insert(name) {
                 say(&mut entry, INVALID_REQUEST, "Duplicate topic name.");
                 twice.push(entry);
             }
@@ -49,10 +52,7 @@ pub(super) fn create(case: &Case<'_>) -> Verdict {
         Vec::new()
     };
     let mut back = PutBack::new("Topics", Place::Last);
-    twice
-        .into_iter()
-        .chain(refused)
-        .for_each(|entry| back.push(0, entry));
+    push_sets(&mut back, &times, twice, refused);
     case.cut("Topics", kept, back, changes)
 }
 
@@ -74,11 +74,12 @@ fn hide_configs(access: &Access<'_>, response: &mut Struct) {
 /// CreatePartitions.
 pub(super) fn create_partitions(case: &Case<'_>) -> Verdict {
     let blank = case.blank();
-    let names = names(case.request, "Topics");
+    let times = times(case.request);
+    let mut seen = HashSet::new();
     let mut twice = Vec::new();
     let mut refused = Vec::new();
     let mut kept = Vec::new();
-    for (at, topic) in case.request.structs("Topics").enumerate() {
+    for topic in case.request.structs("Topics") {
         let name = tree::bytes(topic, "Name");
         if case.access.topic(Operation::Alter, &name) {
             kept.push(topic.clone().into());
@@ -86,20 +87,35 @@ pub(super) fn create_partitions(case: &Case<'_>) -> Verdict {
         }
         let mut entry = tree::element(&blank, "Results");
         entry.set("Name", tree::text(&name));
-        if count(&names, &name) == 1 {
+        if times[&name] == 1 {
             entry.set("ErrorCode", TOPIC_DENIED);
             refused.push(entry);
-        } else if names.iter().position(|other| *other == name) == Some(at) {
+        } else if seen.insert(name) {
             say(&mut entry, INVALID_REQUEST, "Duplicate topic name.");
             twice.push(entry);
         }
     }
     let mut back = PutBack::new("Results", Place::First);
+    push_sets(&mut back, &times, twice, refused);
+    case.cut("Topics", kept, back, Vec::new())
+}
+
+/// Brokers keep the names that came twice in one set, and the others in another.
+fn push_sets(
+    back: &mut PutBack,
+    times: &HashMap<Bytes, usize>,
+    mut twice: Vec<Struct>,
+    mut refused: Vec<Struct>,
+) {
+    let single = times.values().filter(|times| **times == 1).count();
+    let repeated = times.len() - single;
+    let name = |entry: &Struct| tree::bytes(entry, "Name");
+    tree::java_set_order(&mut twice, repeated, name);
+    tree::java_set_order(&mut refused, single, name);
     twice
         .into_iter()
         .chain(refused)
         .for_each(|entry| back.push(0, entry));
-    case.cut("Topics", kept, back, Vec::new())
 }
 
 /// Whether a topic exists, which may have to be asked.
@@ -114,13 +130,13 @@ pub(super) fn exists(access: &Access<'_>, name: &[u8], questions: &mut Questions
     exists
 }
 
-fn names(request: &Struct, field: &str) -> Vec<Bytes> {
-    let name = |topic| tree::bytes(topic, "Name");
-    request.structs(field).map(name).collect()
-}
-
-fn count(names: &[Bytes], name: &[u8]) -> usize {
-    names.iter().filter(|other| *other == name).count()
+/// How often each topic is named.
+fn times(request: &Struct) -> HashMap<Bytes, usize> {
+    let mut times = HashMap::new();
+    for topic in request.structs("Topics") {
+        *times.entry(tree::bytes(topic, "Name")).or_default() += 1;
+    }
+    times
 }
 
 pub(super) fn say(entry: &mut Struct, code: i16, message: &str) {

@@ -114,3 +114,45 @@ pub(super) fn java_order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
     };
     units(a).cmp(&units(b))
 }
+
+/// Sorts names as a `java.util.HashSet` of them lists them, where brokers answer
+/// in that order. `all` is how many names are in the set.
+pub(super) fn java_set_order<T>(entries: &mut [T], all: usize, name: impl Fn(&T) -> Bytes) {
+    // A table of 16 doubles when it is more than three quarters full.
+    let mut slots: u32 = 16;
+    while all as u64 * 4 > u64::from(slots) * 3 {
+        slots *= 2;
+    }
+    entries.sort_by_key(|entry| {
+        let name = name(entry);
+        let text = String::from_utf8_lossy(&name);
+        let hash = text.encode_utf16().fold(0_u32, |hash, unit| {
+            hash.wrapping_mul(31).wrapping_add(u32::from(unit))
+        });
+        (hash ^ (hash >> 16)) & (slots - 1)
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_javas_order() {
+        let sorted = |names: &[&'static str]| {
+            let mut names = names.to_vec();
+            let all = names.len();
+            java_set_order(&mut names, all, |name| Bytes::from_static(name.as_bytes()));
+            names
+        };
+        // Lists of a broker of Kafka 4.3.
+        assert_eq!(sorted(&["gone", "no", "never"]), ["no", "never", "gone"]);
+        assert_eq!(java_order(b"a", b"b"), std::cmp::Ordering::Less);
+        // A letter beyond 16 bits is two units, which come before some within.
+        let (far, near) = ("\u{10000}", "\u{ffff}");
+        assert_eq!(
+            java_order(far.as_bytes(), near.as_bytes()),
+            std::cmp::Ordering::Less
+        );
+    }
+}

@@ -50,7 +50,7 @@ pub(super) fn said(response: &Struct) -> Vec<String> {
     topics.collect()
 }
 
-/// A broker with these topics, which creates none. It lists the missing last.
+/// A broker without ACLs with these topics, which creates none. It lists the missing last.
 fn broker<'a>(exist: &'a [&'a str]) -> impl Fn(&Struct) -> Struct + 'a {
     |sent| {
         let mut described = response(3, sent.layout().version());
@@ -69,7 +69,10 @@ fn broker<'a>(exist: &'a [&'a str]) -> impl Fn(&Struct) -> Struct + 'a {
             .chain(missing.map(|topic| (topic, if topic == "." { 17 } else { 3 })));
         for (name, error) in topics {
             let values = [("Name", name.into()), ("ErrorCode", error.into())];
-            let topic = entry(&described, "Topics", &values);
+            let mut topic = entry(&described, "Topics", &values);
+            if sent.int("IncludeTopicAuthorizedOperations") != 0 {
+                topic.set("TopicAuthorizedOperations", 0xdf8);
+            }
             tree::push(&mut described, "Topics", topic);
         }
         described
@@ -154,7 +157,7 @@ fn ids_that_may_not_be_seen_are_denied_without_a_name() {
         let mut world = reader().called(1, "yes").called(2, "no");
         let asked = by_id(version, &[2, 1, 9, 2]);
         match world.decide(&asked) {
-            Verdict::Ask(questions) => assert_eq!(questions.ids, [id(9)]),
+            Verdict::Ask(questions) => assert_eq!(questions.ids, [id(9)].into()),
             other => panic!("{other:?}"),
         }
         world.names.insert(id(9), NameOf::NoSuchTopic);
@@ -243,7 +246,7 @@ fn a_missing_topic_that_may_not_be_created_is_not_sent() {
             asked.set("AllowAutoTopicCreation", true);
             match world.decide(&asked) {
                 Verdict::Ask(questions) => {
-                    assert_eq!(questions.topics, ["gone".into(), "yes".into()]);
+                    assert_eq!(questions.topics, ["gone".into(), "yes".into()].into());
                 }
                 other => panic!("{other:?}"),
             }
@@ -259,7 +262,7 @@ fn a_missing_topic_that_may_not_be_created_is_not_sent() {
         let Verdict::Ask(questions) = world.decide(&named(version, &["yes"])) else {
             panic!("it is sent, and would create");
         };
-        assert_eq!(questions.topics, ["yes".into()]);
+        assert_eq!(questions.topics, ["yes".into()].into());
         world.topics.insert("yes", Exists::Yes);
         world.passes(&named(version, &["yes"]));
     }
@@ -278,6 +281,14 @@ fn operations_are_the_callers() {
             .collect();
         let reads = 1 << 3 | 1 << 8;
         assert_eq!(operations, [reads, reads, NONE]);
+        // A topic that may not be created is denied, and nothing said of it.
+        let mut creating = reader();
+        creating.auto_create = true;
+        asked.set("AllowAutoTopicCreation", true);
+        let [_, described] = creating.amended(&asked, broker(&["yes"]));
+        assert_eq!(said(&described), ["yes 0", "gone 29", "no 29"]);
+        let gone = described.structs("Topics").nth(1).unwrap();
+        assert_eq!(gone.int("TopicAuthorizedOperations"), NONE);
         if cluster {
             assert_eq!(described.int("ClusterAuthorizedOperations"), 0);
             let [_, described] =

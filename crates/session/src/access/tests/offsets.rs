@@ -28,7 +28,7 @@ fn ids_are_resolved_first() {
     let asked = by_id(8, &[1, 2, 3, 2]);
     match world.decide(&asked) {
         Verdict::Ask(Questions { ids, topics }) => {
-            assert_eq!((ids, topics.len()), (vec![id(2), id(3)], 0));
+            assert_eq!((ids, topics.len()), ([id(2), id(3)].into(), 0));
         }
         other => panic!("{other:?}"),
     }
@@ -185,7 +185,7 @@ fn all_offsets_by_id_are_resolved_when_they_come() {
     tree::push(&mut response, "Groups", group);
     assert_eq!(
         amend.ids_to_resolve(&world.access(), &response),
-        [id(2), id(3)]
+        [id(2), id(3)].into()
     );
     world.names.insert(id(2), NameOf::Known("no".into()));
     amend.apply(&world.access(), &mut response);

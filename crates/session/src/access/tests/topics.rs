@@ -419,3 +419,34 @@ fn internal_topics_are_refused_by_the_broker() {
     let [sent, _] = api.world(&[]).amended(&api.request(3, asked), respond);
     assert_eq!(api.sent(&sent), ["__consumer_offsets [4]"]);
 }
+
+/// Versions of OffsetFetch without an error of the whole request have the
+/// coordinator's in every partition.
+#[test]
+fn a_coordinators_error_is_every_partitions() {
+    let api = APIS.iter().find(|api| api.key == 9).unwrap();
+    for version in 0..2 {
+        for (error, expected) in [
+            (
+                16_i16,
+                ["no [(0, 16), (1, 16)]", "yes [(5, 16)]", "never [(7, 16)]"],
+            ),
+            (
+                3,
+                ["yes [(5, 3)]", "no [(0, 29), (1, 29)]", "never [(7, 29)]"],
+            ),
+        ] {
+            let asked = api.request(version, ASKED);
+            let [_, response] = api.world(&["yes"]).amended(&asked, |sent| {
+                let mut response = respond(sent);
+                for topic in tree::structs_mut(&mut response, "Topics") {
+                    for partition in tree::structs_mut(topic, "Partitions") {
+                        partition.set("ErrorCode", error);
+                    }
+                }
+                response
+            });
+            assert_eq!(api.said(&response), expected);
+        }
+    }
+}
