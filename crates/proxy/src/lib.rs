@@ -16,6 +16,7 @@ pub mod node;
 mod observe;
 pub mod probe;
 pub mod pump;
+pub mod quotas;
 mod relay;
 pub mod rules;
 pub mod settings;

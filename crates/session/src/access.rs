@@ -279,8 +279,8 @@ impl Questions {
     /// Asks for names alone.
     pub(crate) fn ids(ids: Vec<[u8; 16]>) -> Self {
         Self {
-            ids,
-            topics: Vec::new(),
+            ids: ids.into_iter().collect(),
+            topics: BTreeSet::new(),
         }
     }
 

@@ -10,6 +10,7 @@ use tracing::{debug, info};
 use tubeway_identity::IdentityStore;
 use tubeway_identity::jwt::LoginSigner;
 use tubeway_policy::SpiffeId;
+use tubeway_policy::quota::{Charger, Permit};
 use tubeway_policy::rules::{Authorizer, Caller};
 use tubeway_session::access::Questions;
 use tubeway_session::{self as session, Guard, Session, SharedNames};
@@ -17,11 +18,12 @@ use tubeway_telemetry::Shutdown;
 
 use crate::accept::authenticate;
 use crate::dial;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RefusedLabels};
 use crate::node::login::{LIFE, Login};
 use crate::node::names::TopicNames;
 use crate::observe::Counting;
 use crate::pump::{End, Surroundings, pump};
+use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
 
 /// Takes connections of clients.
@@ -41,6 +43,8 @@ pub struct Ingress {
     pub names: TopicNames,
     /// Who may do what.
     pub rules: RulesInForce,
+    /// How much of it.
+    pub quotas: QuotasInForce,
     /// The sidecar's counters.
     pub metrics: Metrics,
     /// Ends what is open.
@@ -79,6 +83,10 @@ impl Ingress {
             info!(%from, peer = %client.peer, "no access rules have come from the operator yet");
             return;
         };
+        let principal: Arc<str> = client.peer.principal().into();
+        let Some((charger, _permit)) = self.admit(&principal, from).await else {
+            return;
+        };
         let broker = match dial::broker(self.broker).await {
             Ok(broker) => broker,
             Err(error) => {
@@ -87,12 +95,13 @@ impl Ingress {
             }
         };
         let caller = Caller {
-            principal: client.peer.principal().into(),
+            principal,
             host: from.ip(),
             zone: None,
         };
         let names: SharedNames = Arc::new(self.names.clone());
-        let session = Session::node(Guard::new(caller, rules, names));
+        let session =
+            Session::node(Guard::new(caller, rules, names)).limited(charger, self.quotas.now());
         let answers = Answers {
             ingress: &self,
             principal: &client.peer,
@@ -116,6 +125,33 @@ impl Ingress {
                 info!(%reason, %from, peer = %client.peer, "client connection refused");
             }
             end => debug!(%end, %from, peer = %client.peer, "client connection ended"),
+        }
+    }
+}
+
+impl Ingress {
+    /// Holds a connection to the quotas about connections; none where it is
+    /// refused.
+    async fn admit(&self, principal: &Arc<str>, from: SocketAddr) -> Option<(Charger, Permit)> {
+        let mut charger = self.quotas.charger(principal.clone());
+        let now = self.quotas.now();
+        let admitted = charger
+            .attempt(now)
+            .and_then(|throttle| Ok((throttle, charger.open(now)?)));
+        match admitted {
+            Ok((throttle, permit)) => {
+                tokio::time::sleep(throttle.delay).await;
+                Some((charger, permit))
+            }
+            Err(refused) => {
+                let labels = RefusedLabels {
+                    listener: "client",
+                    reason: "quota",
+                };
+                self.metrics.refused.get_or_create_owned(&labels).inc();
+                info!(%from, %principal, quota = %refused.quota, "connection refused by a quota");
+                None
+            }
         }
     }
 }

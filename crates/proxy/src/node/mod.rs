@@ -26,6 +26,7 @@ use crate::accept::Listener;
 use crate::admin::Health;
 use crate::control::{Control, Topologies};
 use crate::metrics::Metrics;
+use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
 use crate::settings::{NodeSettings, Settings};
 use egress::Egress;
@@ -43,6 +44,7 @@ struct NodeSidecar {
     run_dir: RunDir,
     topology: Topologies,
     rules: RulesInForce,
+    quotas: QuotasInForce,
     metrics: Metrics,
     shutdown: Shutdown,
 }
@@ -65,6 +67,7 @@ pub async fn run(
         .peer_secret(|| Alphanumeric.sample_string(&mut rand::rng(), 32))
         .context("cannot write peer-secret for the broker")?;
     let rules = RulesInForce::default();
+    let quotas = QuotasInForce::none()?;
     let topology = Control::start(
         settings.clone(),
         identity.clone(),
@@ -84,6 +87,7 @@ pub async fn run(
         run_dir,
         topology,
         rules,
+        quotas,
         metrics,
         shutdown,
     };
@@ -112,6 +116,7 @@ impl NodeSidecar {
             takes_logins,
             names,
             rules: self.rules.clone(),
+            quotas: self.quotas.clone(),
             metrics: self.metrics.clone(),
             shutdown: self.shutdown.clone(),
         };

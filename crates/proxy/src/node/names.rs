@@ -136,12 +136,9 @@ impl TopicNames {
     async fn answer(self, mut asked: mpsc::Receiver<Id>) {
         let mut ids = Vec::new();
         while asked.recv_many(&mut ids, MAX_WAITING).await > 0 {
-            let mut ids: Vec<Id> = ids.drain(..).filter(|id| !self.knows(id)).collect();
-            ids.sort_unstable();
-            ids.dedup();
             let questions = Questions {
-                ids,
-                topics: Vec::new(),
+                ids: ids.drain(..).filter(|id| !self.knows(id)).collect(),
+                ..Questions::default()
             };
             if !questions.ids.is_empty() && self.ask(&questions).await.is_none() {
                 tokio::time::sleep(PAUSE).await;
@@ -256,8 +253,8 @@ mod tests {
     #[test]
     fn a_question_names_topics_by_id_and_by_name_and_creates_none() {
         let questions = Questions {
-            ids: vec![[7; 16]],
-            topics: vec!["orders".into()],
+            ids: [[7; 16]].into(),
+            topics: ["orders".into()].into(),
         };
         let frame = question(&questions).unwrap();
         let header = RequestHeader::read(&frame, frame.len() as u32)
