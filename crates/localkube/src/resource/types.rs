@@ -2,6 +2,8 @@
 //!
 //! The types are those of `k8s-openapi`: what survives a round trip through them exists.
 
+use std::any::TypeId;
+
 use k8s_openapi::api::{
     authentication::v1 as authn, authorization::v1 as authz, coordination::v1 as coordination,
     core::v1 as core, discovery::v1 as discovery, events::v1 as events, policy::v1 as policy,
@@ -56,8 +58,14 @@ checks! {
     storage_class: storage::StorageClass,
 }
 
-fn check<T: DeserializeOwned + Serialize>(value: &mut Value) -> Result<Vec<String>, String> {
-    quantities(value, false);
+fn check<T: DeserializeOwned + Serialize + 'static>(
+    value: &mut Value,
+) -> Result<Vec<String>, String> {
+    // In a definition `limits` is the schema of somebody's field, and no map
+    // of quantities.
+    if TypeId::of::<T>() != TypeId::of::<CustomResourceDefinition>() {
+        quantities(value, false);
+    }
     let typed = T::deserialize(&*value).map_err(|error| error.to_string())?;
     let known = serde_json::to_value(typed).map_err(|error| error.to_string())?;
     let mut unknown = Vec::new();
@@ -150,6 +158,21 @@ mod tests {
             "2"
         );
         assert_eq!(value["metadata"], json!({"name": "p"}));
+    }
+
+    #[test]
+    fn a_definition_may_have_a_field_named_limits() {
+        let limits = json!({"type": "object", "minProperties": 1, "properties": {"cpu": {"type": "integer", "minimum": 1.0}}});
+        let mut value = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "a.b"},
+            "spec": {"group": "b", "scope": "Namespaced", "names": {"kind": "A", "plural": "a"}, "versions": [
+                {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                    "type": "object", "properties": {"limits": limits}}}},
+            ]},
+        });
+        let before = value.clone();
+        assert_eq!(crd(&mut value), Ok(Vec::new()));
+        assert_eq!(value, before);
     }
 
     #[test]
