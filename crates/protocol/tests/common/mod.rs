@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use tubeway_protocol::schema::{Field, Kind};
 use tubeway_protocol::value::{Struct, Value};
-use tubeway_protocol::{Direction, Layout, Schemas};
+use tubeway_protocol::{Layout, Schemas};
 
 /// A small generator of numbers; messages come from a seed, which a failing test names.
 pub(crate) struct Random {
@@ -42,17 +42,7 @@ impl Random {
 
 /// Every wire form there is.
 pub(crate) fn layouts() -> Vec<&'static Layout> {
-    let schemas = Schemas::get();
-    let mut layouts = Vec::new();
-    for api in schemas.apis() {
-        for direction in [Direction::Request, Direction::Response] {
-            let versions = api.message(direction).versions();
-            for version in versions.first..=versions.last {
-                layouts.push(schemas.layout(api.key(), version, direction).unwrap());
-            }
-        }
-    }
-    layouts
+    Schemas::get().layouts().collect()
 }
 
 pub(crate) fn name(layout: &Layout) -> String {
