@@ -67,9 +67,8 @@ fn run((name, target): Target, seed: u64, time: Option<Duration>) {
             break;
         }
         let input = mutate(&corpus, &mut random);
-        if catch_unwind(AssertUnwindSafe(|| target(&input))).is_err() {
-            panic!("{name} fails on {input:02x?}");
-        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| target(&input)));
+        assert!(outcome.is_ok(), "{name} fails on {input:02x?}");
         runs += 1;
     }
     println!("{name}: {runs} executions in {:?}", started.elapsed());
