@@ -38,6 +38,8 @@ pub const TARGETS: [Target; 6] = [
 
 /// Runs `work`, which may have `most` bytes and the slack at one time.
 fn within<T>(most: usize, work: impl FnOnce() -> T) -> T {
+    // The tables are made once, by whoever comes first.
+    Schemas::get();
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
     let result = work();

@@ -1,4 +1,13 @@
 //! Every API of Kafka as tables: names, versions, and the wire form of each version.
+//!
+//! # A new release of Kafka
+//! 1. `cargo run -p tubeway-xtask -- schemas --jar 3.9.1=… --jar NEW=…`, each the path of that
+//!    release's `kafka-clients` jar, oldest first, writes `schemas/kafka.txt` anew. The diff is
+//!    what the release changes; `Schemas::layouts` and [`Api::served_by`] let who knows only some
+//!    of it say what else there is.
+//! 2. The release's checksums in `crates/launcher/kafka`, and its name in the list of
+//!    `crates/testing/tests/kafka_codec/helper.rs`: that test then asks its serializers about
+//!    every form, and fails if it has a form that the tables have not.
 
 mod layout;
 mod parse;
@@ -125,6 +134,19 @@ impl Schemas {
     /// All APIs in the order of their keys.
     pub fn apis(&self) -> &[Api] {
         &self.apis
+    }
+
+    /// Every wire form: each version of each message, by key, requests before responses.
+    pub fn layouts(&'static self) -> impl Iterator<Item = &'static Layout> {
+        self.apis.iter().flat_map(|api| {
+            [Direction::Request, Direction::Response]
+                .into_iter()
+                .flat_map(move |direction| {
+                    let message = api.message(direction);
+                    let versions = message.versions.first..=message.versions.last;
+                    versions.filter_map(move |version| message.layout_of(api, version, direction))
+                })
+        })
     }
 
     /// The API with this key.

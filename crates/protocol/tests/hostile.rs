@@ -160,7 +160,7 @@ fn cve_2026_111108_array_amplification() {
             for at in 0..body.len().min(12) {
                 let mut body = body.clone();
                 let count = layout.encode_count(40_000);
-                body.splice(at..at + 1, count);
+                body.splice(at..=at, count);
                 let _ = walk(layout, &body);
                 let _ = tree(layout, &body.into());
             }
@@ -301,7 +301,7 @@ fn lengths_below_zero_and_beyond_the_frame() {
         (
             ApiKey::DELETE_TOPICS,
             5,
-            &[&b"\x02\x81\x80\x02"[..], &[b'a'; 40_000]].concat(),
+            &[&b"\x02\x81\x80\x02"[..], &vec![b'a'; 40_000]].concat(),
         ),
     ] {
         let layout = layout(api, version, Direction::Request);
@@ -359,7 +359,7 @@ fn records_that_lie() {
     let huge = [0xfe, 0xff, 0xff, 0xff, 0x0f];
     for at in [61, 65, 66, 72] {
         let longer = changed(|field| {
-            field.splice(at..at + 1, huge);
+            field.splice(at..=at, huge);
             let length = field.len() as u32 - 12;
             field[8..12].copy_from_slice(&length.to_be_bytes());
         });

@@ -144,7 +144,9 @@ proptest! {
         };
         let field = write(settings, &records).unwrap();
         if let Some(time) = settings.append_time {
-            records.iter_mut().for_each(|record| record.timestamp = time);
+            for record in &mut records {
+                record.timestamp = time;
+            }
         }
         prop_assert_eq!(read(&field, LIMIT), Ok(records));
         let batch = batches(&field).next().unwrap().unwrap();

@@ -14,8 +14,9 @@ use std::io::{Read, Write};
 
 use crate::walk::Compression;
 
-/// Memory of a decoder itself: tables, and one block.
-pub const WORKING_MEMORY: usize = 1024 * 1024;
+/// Most memory of a decoder itself, in bytes: tables, and a block or two. Zstandard takes most: its
+/// window grows in steps of 128 KiB blocks, and is copied as it does.
+pub const WORKING_MEMORY: usize = 2 * 1024 * 1024;
 
 /// Why bytes could not be decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

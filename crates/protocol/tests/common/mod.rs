@@ -3,9 +3,10 @@
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
 use bytes::Bytes;
+use tubeway_protocol::records::{BatchSettings, BatchWriter, NewRecord};
 use tubeway_protocol::schema::{Field, Kind};
 use tubeway_protocol::value::{Struct, Value};
-use tubeway_protocol::{Direction, Layout, Schemas};
+use tubeway_protocol::{Layout, Schemas};
 
 /// A small generator of numbers; messages come from a seed, which a failing test names.
 pub(crate) struct Random {
@@ -42,17 +43,7 @@ impl Random {
 
 /// Every wire form there is.
 pub(crate) fn layouts() -> Vec<&'static Layout> {
-    let schemas = Schemas::get();
-    let mut layouts = Vec::new();
-    for api in schemas.apis() {
-        for direction in [Direction::Request, Direction::Response] {
-            let versions = api.message(direction).versions();
-            for version in versions.first..=versions.last {
-                layouts.push(schemas.layout(api.key(), version, direction).unwrap());
-            }
-        }
-    }
-    layouts
+    Schemas::get().layouts().collect()
 }
 
 pub(crate) fn name(layout: &Layout) -> String {
@@ -189,13 +180,14 @@ fn text(random: &mut Random) -> String {
     }
 }
 
-/// Batches whose headers are right, of all formats.
+/// Batches of all formats: whole ones, and some of which only the headers are right.
 pub(crate) fn records(random: &mut Random) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..random.below(4) {
-        match random.below(4) {
+        match random.below(6) {
             0 => message_set(random, 0, &mut bytes),
             1 => message_set(random, 1, &mut bytes),
+            2..=3 => whole_batch(random, &mut bytes),
             _ => batch(random, &mut bytes),
         }
     }
@@ -210,6 +202,25 @@ fn message_set(random: &mut Random, magic: u8, out: &mut Vec<u8>) {
     out.extend([1, 2, 3, 4, magic, 1]);
     out.extend((6..fixed).map(|_| 0xff));
     out.extend(body);
+}
+
+fn whole_batch(random: &mut Random, out: &mut Vec<u8>) {
+    let settings = BatchSettings {
+        magic: random.below(3) as u8,
+        ..BatchSettings::default()
+    };
+    let mut writer = BatchWriter::new(settings).unwrap();
+    for offset in 0..=random.below(2) as i64 {
+        let value = random.bytes(20);
+        let record = NewRecord {
+            offset,
+            timestamp: random.below(1 << 42) as i64,
+            value: Some(&value),
+            ..NewRecord::default()
+        };
+        writer.push(&record).unwrap();
+    }
+    out.extend(writer.finish().unwrap());
 }
 
 fn batch(random: &mut Random, out: &mut Vec<u8>) {
