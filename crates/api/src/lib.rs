@@ -2,7 +2,7 @@
 //!
 //! Types, names and the rules that a schema can say; nothing here talks to a
 //! cluster. Structures are what a user writes ([`KafkaCluster`],
-//! [`KafkaNodePool`], [`KafkaTopic`]) and what the operator reports back in
+//! [`KafkaNodePool`], [`KafkaTopic`], [`KafkaAcl`]) and what the operator reports back in
 //! their `status`; [`labels`] and [`condition`] hold the words both share.
 
 #![expect(
@@ -14,6 +14,7 @@
     reason = "columns of a table may well have the same type"
 )]
 
+mod acl;
 mod cluster;
 pub mod condition;
 pub mod labels;
@@ -22,6 +23,10 @@ mod schema;
 mod topic;
 mod value;
 
+pub use acl::{
+    AclClusterRef, AclEffect, AclOperation, AclPattern, AclPrincipal, AclResource, AclResourceType,
+    AclRule, AclServiceAccount, KafkaAcl, KafkaAclSpec, KafkaAclStatus,
+};
 pub use cluster::{
     AllowedNamespaces, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, NamespacesFrom,
     NodeStatus, QuorumStatus,
@@ -43,5 +48,10 @@ pub const VERSION: &str = "v1alpha1";
 
 /// The definitions of all kinds, in the order in which they are installed.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![KafkaCluster::crd(), KafkaNodePool::crd(), KafkaTopic::crd()]
+    vec![
+        KafkaCluster::crd(),
+        KafkaNodePool::crd(),
+        KafkaTopic::crd(),
+        KafkaAcl::crd(),
+    ]
 }

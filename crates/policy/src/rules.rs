@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::acl::{AclBinding, ResourceType};
 
 pub use authorizer::{Authorizer, Decision};
+pub(crate) use check::OF_PARTITIONS;
 pub use check::{RuleError, RuleProblem};
 pub(crate) use host::Host;
 pub use host::HostError;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::iter::once;
 use std::net::IpAddr;
 
 use super::host::Host;
@@ -225,19 +226,24 @@ impl Authorizer {
             };
         }
         let mut allowing = None;
-        for entry in self.concerning(&known, resource) {
-            let rule = &self.rules[entry.rule as usize];
-            if !entry.decides.has(operation) || !entry.is_about(rule, scope) {
+        let kinds = known.kinds(resource.kind);
+        for bucket in kinds.flat_map(|kind| kind.about(resource.name)) {
+            let may_matter = bucket.denying || allowing.is_none();
+            if !may_matter || !bucket.decides.has(operation) {
                 continue;
             }
-            match entry.permission {
-                Permission::Deny => {
+            for entry in self.counting(&known, once(bucket)) {
+                let rule = &self.rules[entry.rule as usize];
+                if !entry.decides.has(operation) || !entry.is_about(rule, scope) {
+                    continue;
+                }
+                if entry.permission == Permission::Deny {
                     return Decision {
                         allowed: false,
                         rule: Some(rule),
                     };
                 }
-                Permission::Allow => allowing = allowing.or(Some(rule)),
+                allowing = allowing.or(Some(rule));
             }
         }
         Decision {
@@ -359,11 +365,15 @@ impl<'a> Known<'a> {
 impl Entry {
     /// Whether the rule decides for this much of a topic.
     fn is_about(&self, rule: &Rule, scope: Scope) -> bool {
-        match (&rule.partitions, scope) {
-            (Some(set), Scope::One(partition)) if self.partitioned => set.contains(partition),
-            (_, Scope::Any) if self.partitioned => self.permission == Permission::Allow,
-            (_, Scope::Whole) if self.partitioned => self.permission == Permission::Deny,
-            _ => true,
-        }
+        // Most rules need not be looked at for this.
+        !self.partitioned
+            || match scope {
+                Scope::Any => self.permission == Permission::Allow,
+                Scope::Whole => self.permission == Permission::Deny,
+                Scope::One(partition) => rule
+                    .partitions
+                    .as_ref()
+                    .is_none_or(|set| set.contains(partition)),
+            }
     }
 }

@@ -44,7 +44,7 @@ pub enum RuleProblem {
 
 /// The operations that a rule about some partitions may have. Nothing else is
 /// done to a partition: ALL of some partitions is these.
-pub(super) const OF_PARTITIONS: [Operation; 5] = [
+pub(crate) const OF_PARTITIONS: [Operation; 5] = [
     Operation::All,
     Operation::Read,
     Operation::Write,

@@ -37,8 +37,14 @@ pub(super) struct Entry {
 /// The rules of one pattern.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bucket {
+    /// The first rule for any host is here, as most patterns have no other.
+    first: Option<Entry>,
     everywhere: Vec<Entry>,
     places: Option<Box<Places>>,
+    /// What its rules decide on at all.
+    pub(super) decides: Operations,
+    /// Whether one of them denies something.
+    pub(super) denying: bool,
     /// What rules of any condition but partitions deny.
     pub(super) denies: Operations,
 }
@@ -152,14 +158,17 @@ impl Bucket {
     /// widest network to the narrowest.
     pub(super) fn at(&self, host: IpAddr) -> impl Iterator<Item = &Entry> {
         let places = self.places.iter().flat_map(move |places| places.at(host));
-        self.everywhere.iter().chain(places)
+        self.first.iter().chain(&self.everywhere).chain(places)
     }
 
     fn add(&mut self, host: Host, entry: Entry) {
+        self.decides = self.decides.and(entry.decides);
+        self.denying |= entry.permission == Permission::Deny;
         if entry.permission == Permission::Deny && !entry.partitioned {
             self.denies = self.denies.and(entry.names);
         }
         match host {
+            Host::Any if self.first.is_none() => self.first = Some(entry),
             Host::Any => self.everywhere.push(entry),
             Host::In(network) => self.places.get_or_insert_default().add(network, entry),
         }
@@ -234,7 +243,7 @@ impl Kind {
         }
         let bucket = match rule.acl.pattern {
             _ if everything => &mut self.every,
-            PatternType::Prefixed => self.prefixes.entry(&rule.acl.name).get_or_insert_default(),
+            PatternType::Prefixed => self.prefixes.entry(&rule.acl.name),
             PatternType::Literal => {
                 let name = rule.acl.name.as_str();
                 if !self.literals.contains_key(name) {
@@ -251,6 +260,7 @@ impl Kind {
 
     /// Finds [`surely`](Self::surely), when all rules are there.
     fn summarize(&mut self, everybody: Option<&Self>, rules: &[Rule], hosts: &[Host]) {
+        self.prefixes.grow();
         let mut surely = Operations::NONE;
         for index in &self.allowing {
             let (rule, host) = (&rules[*index as usize], hosts[*index as usize]);

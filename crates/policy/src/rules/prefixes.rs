@@ -1,31 +1,65 @@
 //! Values by prefix: all whose prefix a name begins with, in one walk along the name.
 
 use std::iter::successors;
+use std::ops::Range;
 
-/// A radix tree. Nodes lie in one list and point into it, so that a chain of
-/// any depth is built, walked and dropped without recursion.
+/// A radix tree, laid out for reading: the children of a node lie side by side,
+/// so that a step looks at a few bytes of one list and at one node of another.
+///
+/// Prefixes are given in ascending order, and then the tree is grown once.
 #[derive(Debug, Clone)]
 pub(super) struct Prefixes<T> {
-    /// The first is the root, with an empty label; none before the first entry.
-    nodes: Vec<Node<T>>,
+    /// The prefixes given; none once the tree is grown.
+    given: Vec<Box<str>>,
+    /// Their values, in the same order.
+    values: Vec<T>,
+    /// The root first, then level by level.
+    nodes: Vec<Node>,
+    /// The first byte of each node's label, and any for the root.
+    firsts: Vec<u8>,
+    /// What is left of the labels.
+    labels: Vec<u8>,
 }
 
-#[derive(Debug, Clone)]
-struct Node<T> {
-    /// What this node adds to its parent's prefix; empty only at the root.
-    label: Box<[u8]>,
-    /// The first byte of each child's label, ascending.
-    firsts: Vec<u8>,
-    /// Where the children are, in the order of `firsts`.
-    children: Vec<u32>,
-    value: Option<T>,
+/// One node. Lists are addressed with 32 bits: what fits into memory is far less.
+#[derive(Debug, Clone, Copy, Default)]
+struct Node {
+    /// Where its label goes on in `labels` after its first byte, and how far.
+    label: u32,
+    label_length: u32,
+    /// Where its children begin, and how many there are: 256 at most.
+    children: u32,
+    children_length: u16,
+    has_value: bool,
+    /// Where its value is, if it has one.
+    value: u32,
 }
 
 // === impl Prefixes ===
 
 impl<T> Default for Prefixes<T> {
     fn default() -> Self {
-        Self { nodes: Vec::new() }
+        Self {
+            given: Vec::new(),
+            values: Vec::new(),
+            nodes: Vec::new(),
+            firsts: Vec::new(),
+            labels: Vec::new(),
+        }
+    }
+}
+
+impl<T: Default> Prefixes<T> {
+    /// The value of this prefix, which is the last one given or comes after it.
+    pub(super) fn entry(&mut self, prefix: &str) -> &mut T {
+        let last = self.given.last().map(AsRef::as_ref);
+        debug_assert!(last.is_none_or(|last| last <= prefix), "ascending order");
+        if last != Some(prefix) || self.values.is_empty() {
+            self.given.push(prefix.into());
+            self.values.push(T::default());
+        }
+        let last = self.values.len() - 1;
+        &mut self.values[last]
     }
 }
 
@@ -34,79 +68,83 @@ impl<T> Prefixes<T> {
     pub(super) fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a T> {
         let root = self.nodes.first().map(|root| (root, name.as_bytes()));
         successors(root, |(node, rest)| self.below(node, rest))
-            .filter_map(|(node, _)| node.value.as_ref())
+            .filter(|(node, _)| node.has_value)
+            .map(|(node, _)| &self.values[node.value as usize])
     }
 
-    /// The value of exactly this prefix, to be read or set.
-    pub(super) fn entry(&mut self, prefix: &str) -> &mut Option<T> {
-        if self.nodes.is_empty() {
-            self.nodes.push(Node::new(&[]));
+    /// Grows the tree of what was given.
+    pub(super) fn grow(&mut self) {
+        let given = std::mem::take(&mut self.given);
+        if given.is_empty() {
+            return;
         }
+        self.push(0, &[]);
+        // For each node the prefixes below it, and how long its own is.
+        let mut open = vec![(0..given.len(), 0)];
         let mut at = 0;
-        let mut rest = prefix.as_bytes();
-        while let Some(first) = rest.first() {
-            at = match self.nodes[at].firsts.binary_search(first) {
-                Ok(found) => {
-                    let child = self.nodes[at].children[found] as usize;
-                    let shared = shared(&self.nodes[child].label, rest);
-                    self.split(child, shared);
-                    rest = &rest[shared..];
-                    child
-                }
-                Err(place) => {
-                    let child = self.push(Node::new(rest));
-                    self.nodes[at].firsts.insert(place, *first);
-                    self.nodes[at].children.insert(place, child);
-                    rest = &[];
-                    child as usize
-                }
-            };
+        while let Some((range, depth)) = open.get(at).cloned() {
+            let below = self.take_value(at, &range, given[range.start].len() == depth);
+            self.nodes[at].children = self.nodes.len() as u32;
+            for group in groups(&given[below.clone()], depth) {
+                let group = below.start + group.start..below.start + group.end;
+                let (first, last) = (&given[group.start], &given[group.end - 1]);
+                let shared = shared(first.as_bytes(), last.as_bytes());
+                self.push(
+                    first.as_bytes()[depth],
+                    &first.as_bytes()[depth + 1..shared],
+                );
+                self.nodes[at].children_length += 1;
+                open.push((group, shared));
+            }
+            at += 1;
         }
-        &mut self.nodes[at].value
+    }
+
+    /// Gives a node the value of its own prefix, if there is one, and returns
+    /// the prefixes that are longer.
+    fn take_value(&mut self, node: usize, range: &Range<usize>, own: bool) -> Range<usize> {
+        if !own {
+            return range.clone();
+        }
+        self.nodes[node].has_value = true;
+        self.nodes[node].value = range.start as u32;
+        range.start + 1..range.end
     }
 
     /// The child that `rest` goes on to, and what is left of it there.
-    fn below<'a>(&'a self, node: &Node<T>, rest: &'a [u8]) -> Option<(&'a Node<T>, &'a [u8])> {
-        let found = node.firsts.binary_search(rest.first()?).ok()?;
-        let child = &self.nodes[node.children[found] as usize];
-        Some((child, rest.strip_prefix(&*child.label)?))
+    fn below<'a>(&'a self, node: &Node, rest: &'a [u8]) -> Option<(&'a Node, &'a [u8])> {
+        let (first, rest) = rest.split_first()?;
+        let children =
+            node.children as usize..node.children as usize + node.children_length as usize;
+        let found = self.firsts[children.clone()]
+            .iter()
+            .position(|byte| byte == first)?;
+        let child = &self.nodes[children.start + found];
+        let label = child.label as usize..(child.label + child.label_length) as usize;
+        Some((child, rest.strip_prefix(&self.labels[label])?))
     }
 
-    /// Cuts a node's label: it keeps `length` bytes, and a new child the rest.
-    fn split(&mut self, node: usize, length: usize) {
-        let upper = &mut self.nodes[node];
-        if length == upper.label.len() {
-            return;
-        }
-        let mut lower = Node::new(&upper.label[length..]);
-        let first = lower.label[0];
-        upper.label = upper.label[..length].into();
-        std::mem::swap(&mut lower.firsts, &mut upper.firsts);
-        std::mem::swap(&mut lower.children, &mut upper.children);
-        lower.value = upper.value.take();
-        let lower = self.push(lower);
-        self.nodes[node].firsts.push(first);
-        self.nodes[node].children.push(lower);
-    }
-
-    fn push(&mut self, node: Node<T>) -> u32 {
-        self.nodes.push(node);
-        // Far fewer nodes than 2^32 fit into memory.
-        (self.nodes.len() - 1) as u32
+    fn push(&mut self, first: u8, label: &[u8]) {
+        self.nodes.push(Node {
+            label: self.labels.len() as u32,
+            label_length: label.len() as u32,
+            ..Node::default()
+        });
+        self.firsts.push(first);
+        self.labels.extend_from_slice(label);
     }
 }
 
-// === impl Node ===
-
-impl<T> Node<T> {
-    fn new(label: &[u8]) -> Self {
-        Self {
-            label: label.into(),
-            firsts: Vec::new(),
-            children: Vec::new(),
-            value: None,
-        }
-    }
+/// Ranges of sorted texts that have the same byte at `depth`; all are longer.
+fn groups(texts: &[Box<str>], depth: usize) -> impl Iterator<Item = Range<usize>> {
+    let byte = move |i: usize| texts[i].as_bytes()[depth];
+    let from = move |start: usize| {
+        (start < texts.len()).then(|| {
+            let same = texts[start..].partition_point(|t| t.as_bytes()[depth] == byte(start));
+            start..start + same
+        })
+    };
+    successors(from(0), move |range| from(range.end))
 }
 
 /// How many bytes two texts have in common at their beginning.
@@ -122,13 +160,21 @@ mod tests {
 
     use super::*;
 
+    fn tree<'a>(prefixes: &[&'a str]) -> Prefixes<&'a str> {
+        let mut tree = Prefixes::default();
+        for prefix in prefixes {
+            *tree.entry(prefix) = *prefix;
+            // Again, as for a second rule of the same prefix.
+            assert_eq!(tree.entry(prefix), prefix);
+        }
+        tree.grow();
+        tree
+    }
+
     #[test]
     fn a_name_finds_its_prefixes_from_short_to_long() {
-        let mut tree = Prefixes::default();
-        for prefix in ["abc", "a", "", "abd", "\u{e9}t", "\u{e8}"] {
-            *tree.entry(prefix) = Some(prefix.to_owned());
-        }
-        let found = |name: &str| tree.of(name).cloned().collect::<Vec<_>>();
+        let tree = tree(&["", "a", "abc", "abd", "\u{e8}", "\u{e9}t"]);
+        let found = |name: &str| tree.of(name).copied().collect::<Vec<_>>();
         assert_eq!(found("abcx"), ["", "a", "abc"]);
         assert_eq!(found("abc"), ["", "a", "abc"]);
         assert_eq!(found("ab"), ["", "a"]);
@@ -140,12 +186,9 @@ mod tests {
 
     #[test]
     fn a_deep_chain_is_found_whole() {
-        let mut tree = Prefixes::default();
         let name = "x".repeat(3_000);
-        for length in 0..name.len() {
-            *tree.entry(&name[..length]) = Some(length);
-        }
-        assert!(tree.of(&name).copied().eq(0..name.len()));
+        let prefixes: Vec<_> = (0..name.len()).map(|length| &name[..length]).collect();
+        assert!(tree(&prefixes).of(&name).eq(&prefixes));
     }
 
     proptest! {
@@ -155,14 +198,11 @@ mod tests {
             prefixes in proptest::collection::vec("[ab\u{e9}\u{e8}]{0,5}", 0..20),
             name in "[ab\u{e9}\u{e8}]{0,6}",
         ) {
-            let mut tree = Prefixes::default();
-            for prefix in &prefixes {
-                *tree.entry(prefix) = Some(prefix.as_str());
-            }
-            let mut expected: Vec<_> = prefixes.iter().map(String::as_str)
-                .filter(|p| name.starts_with(p))
-                .collect::<BTreeSet<_>>().into_iter().collect();
-            expected.sort_by_key(|p| p.len());
+            let sorted: BTreeSet<_> = prefixes.iter().map(String::as_str).collect();
+            let sorted: Vec<_> = sorted.into_iter().collect();
+            let tree = tree(&sorted);
+            // Of prefixes of one name, the shorter is also the smaller.
+            let expected: Vec<_> = sorted.into_iter().filter(|p| name.starts_with(p)).collect();
             prop_assert_eq!(tree.of(&name).copied().collect::<Vec<_>>(), expected);
         }
     }
