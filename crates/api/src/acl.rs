@@ -110,7 +110,7 @@ pub enum AclEffect {
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.serviceAccount), has(self.spiffeId), has(self.user), has(self.any)].filter(x, x).size() == 1")
+    validation = Rule::new("(has(self.serviceAccount) ? 1 : 0) + (has(self.spiffeId) ? 1 : 0) + (has(self.user) ? 1 : 0) + (has(self.any) ? 1 : 0) == 1")
         .message("a principal is exactly one of serviceAccount, spiffeId, user and any")
 )]
 pub struct AclPrincipal {
