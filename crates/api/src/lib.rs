@@ -2,9 +2,9 @@
 //!
 //! Types, names and the rules that a schema can say; nothing here talks to a
 //! cluster. Structures are what a user writes ([`KafkaCluster`],
-//! [`KafkaNodePool`], [`KafkaTopic`], [`KafkaQuota`]) and what the operator
-//! reports back in their `status`; [`labels`] and [`condition`] hold the words
-//! both share.
+//! [`KafkaNodePool`], [`KafkaTopic`], [`KafkaAcl`], [`KafkaQuota`]) and what the
+//! operator reports back in their `status`; [`labels`] and [`condition`] hold the
+//! words both share.
 
 #![expect(
     unreachable_pub,
@@ -15,6 +15,7 @@
     reason = "columns of a table may well have the same type"
 )]
 
+mod acl;
 mod cluster;
 pub mod condition;
 pub mod labels;
@@ -24,6 +25,10 @@ mod schema;
 mod topic;
 mod value;
 
+pub use acl::{
+    AclClusterRef, AclEffect, AclOperation, AclPattern, AclPrincipal, AclResource, AclResourceType,
+    AclRule, AclServiceAccount, KafkaAcl, KafkaAclSpec, KafkaAclStatus,
+};
 pub use cluster::{
     AllowedNamespaces, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, NamespacesFrom,
     NodeStatus, QuorumStatus,
@@ -54,6 +59,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         KafkaCluster::crd(),
         KafkaNodePool::crd(),
         KafkaTopic::crd(),
+        KafkaAcl::crd(),
         KafkaQuota::crd(),
     ]
 }

@@ -8,6 +8,7 @@ mod access;
 mod addresses;
 mod error;
 mod flow;
+mod quotas;
 pub mod stream;
 mod topology;
 
@@ -15,4 +16,5 @@ pub use access::Access;
 pub use addresses::{Addresses, ports};
 pub use error::{ConfigError, Problem};
 pub use flow::Flow;
+pub use quotas::{MAX_USED, Quotas, UsageReporter};
 pub use topology::{ClusterRef, Node, NodeRole, Topology, TopologyChange};

@@ -4,6 +4,7 @@
 
 pub mod acl;
 mod claim;
+pub mod kafka_acl;
 pub mod quota;
 pub mod rbac;
 pub mod rules;

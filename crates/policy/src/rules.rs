@@ -8,7 +8,13 @@
 //! DESCRIBE_CONFIGS; denials imply nothing. ALL is every operation.
 
 mod authorizer;
+mod check;
+mod host;
+mod index;
+mod merge;
+mod native;
 mod partitions;
+mod prefixes;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -19,6 +25,10 @@ use serde::{Deserialize, Serialize};
 use crate::acl::{AclBinding, ResourceType};
 
 pub use authorizer::{Authorizer, Decision};
+pub(crate) use check::OF_PARTITIONS;
+pub use check::{RuleError, RuleProblem};
+pub(crate) use host::Host;
+pub use host::HostError;
 pub use partitions::{PartitionRangeError, Partitions};
 
 /// The principal of a rule that is about everybody.
@@ -41,14 +51,15 @@ pub struct AccessRules {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// Who, what, and whether it is allowed. Its host is `*`, an address as
-    /// text, or a network such as `10.1.0.0/16`.
+    /// text, or a network such as `10.1.0.0/16` (in Kafka itself since 4.4).
     pub acl: AclBinding,
     /// Zones that the caller must be in one of; empty is anywhere. A caller
     /// whose zone is not known is in none.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub zones: BTreeSet<String>,
     /// The topic's partitions that this is about; all without it. Only for
-    /// topics, and only READ, WRITE and DELETE tell partitions apart.
+    /// topics, and only READ, WRITE, DELETE and DESCRIBE tell partitions apart:
+    /// ALL with partitions is these four.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<Partitions>,
     /// What the rule comes from, for logs: `RoleBinding shop/checkout of Role …`.
@@ -110,6 +121,20 @@ impl<'a> Resource<'a> {
     }
 }
 
+// === impl Rule ===
+
+impl Rule {
+    /// All of the rule but where it comes from.
+    fn statement(&self) -> (&AclBinding, &BTreeSet<String>, Option<&Partitions>) {
+        (&self.acl, &self.zones, self.partitions.as_ref())
+    }
+
+    /// Whether two rules differ at most in where they come from.
+    fn says(&self, other: &Self) -> bool {
+        self.statement() == other.statement()
+    }
+}
+
 impl From<AclBinding> for Rule {
     fn from(acl: AclBinding) -> Self {
         Self {
@@ -120,3 +145,6 @@ impl From<AclBinding> for Rule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,8 @@ use tokio::sync::{Notify, watch};
 use tubeway_config::stream::{ACCESS, Outcome, TOPOLOGY};
 use tubeway_config::{Access, ClusterRef, Topology};
 
+use super::plan::QuotaPlan;
+
 /// Most pods of one cluster whose acknowledgements are remembered.
 const MAX_PODS: usize = 4096;
 
@@ -18,8 +20,8 @@ pub trait Document: PartialEq + Send + Sync + 'static {
     /// Which cluster it is about.
     fn cluster(&self) -> &ClusterRef;
 
-    /// As it is sent.
-    fn to_json(&self) -> Vec<u8>;
+    /// As it is sent to a node's pod, or to a client.
+    fn to_json(&self, node: Option<&str>) -> Vec<u8>;
 }
 
 /// The newest document of each cluster, and which nodes' sidecars have taken it.
@@ -36,6 +38,9 @@ pub type Topologies = Documents<Topology>;
 
 /// Who may do what on each cluster.
 pub type AccessDocuments = Documents<Access>;
+
+/// How much anyone may use of each cluster.
+pub type QuotaPlans = Documents<QuotaPlan>;
 
 /// A document with the number that sidecars acknowledge it by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +65,8 @@ pub struct Subscription<T: Document> {
 struct Shared<T> {
     clusters: Mutex<State<T>>,
     acknowledged: Notify,
+    /// Counts acknowledgements, and nodes that come and go.
+    news: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -83,6 +90,8 @@ struct Acknowledged {
     streams: usize,
     version: u64,
     error: String,
+    /// The last version that was not refused.
+    taken: u64,
 }
 
 // === impl Document ===
@@ -94,7 +103,7 @@ impl Document for Topology {
         &self.cluster
     }
 
-    fn to_json(&self) -> Vec<u8> {
+    fn to_json(&self, _: Option<&str>) -> Vec<u8> {
         Self::to_json(self)
     }
 }
@@ -106,7 +115,7 @@ impl Document for Access {
         &self.cluster
     }
 
-    fn to_json(&self) -> Vec<u8> {
+    fn to_json(&self, _: Option<&str>) -> Vec<u8> {
         Self::to_json(self)
     }
 }
@@ -132,6 +141,7 @@ impl<T> Default for Documents<T> {
                     dirty: BTreeSet::new(),
                 }),
                 acknowledged: Notify::new(),
+                news: watch::Sender::new(0),
             }),
         }
     }
@@ -203,6 +213,7 @@ impl<T: Document> Documents<T> {
         let node = node.filter(|pod| known < MAX_PODS || entry.nodes.contains_key(pod));
         if let Some(pod) = &node {
             entry.nodes.entry(pod.clone()).or_default().streams += 1;
+            self.shared.news.send_modify(|n| *n = n.wrapping_add(1));
         }
         Some(Subscription {
             documents: entry.documents.subscribe(),
@@ -215,17 +226,37 @@ impl<T: Document> Documents<T> {
     /// The connected nodes that have not taken the newest document, each with
     /// what it said against it.
     pub fn behind(&self, cluster: &ClusterRef) -> BTreeMap<String, String> {
+        self.lacking(cluster, u64::MAX)
+    }
+
+    /// The connected nodes that have not taken this version, or the newest if
+    /// that is older, each with what it said against the last it was sent.
+    pub fn lacking(&self, cluster: &ClusterRef, version: u64) -> BTreeMap<String, String> {
         let state = self.lock();
         let Some(entry) = state.clusters.get(cluster) else {
             return BTreeMap::new();
         };
         let newest = entry.documents.borrow().as_ref().map_or(0, |d| d.version);
+        let version = version.min(newest);
         entry
             .nodes
             .iter()
-            .filter(|(_, ack)| ack.version < newest || !ack.error.is_empty())
+            .filter(|(_, ack)| ack.version < version || !ack.error.is_empty())
             .map(|(pod, ack)| (pod.clone(), ack.error.clone()))
             .collect()
+    }
+
+    /// The last version that each connected node has taken, 0 for none.
+    pub fn taken(&self, cluster: &ClusterRef) -> BTreeMap<String, u64> {
+        let state = self.lock();
+        let nodes = state.clusters.get(cluster).map(|entry| &entry.nodes);
+        let nodes = nodes.into_iter().flatten();
+        nodes.map(|(pod, ack)| (pod.clone(), ack.taken)).collect()
+    }
+
+    /// Changes whenever a node of any cluster comes, acknowledges or goes.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.shared.news.subscribe()
     }
 
     /// The pods of the cluster's nodes that are on the stream.
@@ -268,6 +299,7 @@ impl<T: Document> Documents<T> {
     fn tell(&self, mut state: MutexGuard<'_, State<T>>, cluster: &ClusterRef) {
         state.dirty.insert(cluster.clone());
         drop(state);
+        self.shared.news.send_modify(|n| *n = n.wrapping_add(1));
         self.shared.acknowledged.notify_waiters();
         // Whoever comes to wait just now must not miss it.
         self.shared.acknowledged.notify_one();
@@ -295,6 +327,11 @@ impl<T: Document> Subscription<T> {
         self
     }
 
+    /// A document as it is sent to this sidecar.
+    pub fn to_json(&self, document: &T) -> Vec<u8> {
+        document.to_json(self.node.as_deref())
+    }
+
     /// What became of a document at this sidecar.
     pub fn acknowledge(&self, outcome: &Outcome) {
         let Some(pod) = &self.node else { return };
@@ -307,6 +344,9 @@ impl<T: Document> Subscription<T> {
         };
         ack.version = outcome.version;
         ack.error = outcome.error.chars().take(256).collect();
+        if ack.error.is_empty() {
+            ack.taken = outcome.version;
+        }
         self.hub.tell(state, &self.cluster);
     }
 }
@@ -393,6 +433,28 @@ mod tests {
         drop(node);
         assert!(hub.behind(&cluster()).is_empty());
         assert!(hub.connected(&cluster()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_refused_version_is_not_taken_and_an_older_one_can_be_asked_for() {
+        let hub = Topologies::default();
+        let mut news = hub.news();
+        let node = hub.subscribe(&cluster(), Some("demo-0".into())).unwrap();
+        assert!(news.has_changed().unwrap(), "a node has come");
+        hub.publish(topology("a"));
+        node.acknowledge(&took(1));
+        hub.publish(topology("b"));
+        news.mark_unchanged();
+        assert!(hub.lacking(&cluster(), 1).is_empty());
+        assert_eq!(hub.lacking(&cluster(), 2).len(), 1);
+        node.acknowledge(&Outcome {
+            version: 2,
+            error: "no".into(),
+            ..Outcome::default()
+        });
+        assert!(news.has_changed().unwrap(), "a node has answered");
+        assert_eq!(hub.lacking(&cluster(), 1)["demo-0"], "no");
+        assert_eq!(hub.taken(&cluster())["demo-0"], 1);
     }
 
     #[tokio::test]

@@ -14,29 +14,42 @@ use tonic::codegen::{Body, BoxFuture, Service, StdError, http};
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
-use tubeway_config::stream::{Report, SERVICE_NAME, SUBSCRIBE_PATH, Subscribe, Update};
+use tubeway_config::stream::{MAX_REPORT, Report, SERVICE_NAME, SUBSCRIBE_PATH, Subscribe, Update};
 use tubeway_config::{Access, ClusterRef, Topology};
 use tubeway_identity::serve::PeerIdentity;
 use tubeway_policy::SpiffeId;
 
-use super::hub::{AccessDocuments, Document, Subscription, Topologies, Versioned};
+use super::hub::{AccessDocuments, Document, QuotaPlans, Subscription, Topologies, Versioned};
+use super::plan::QuotaPlan;
+use super::usage::UsageReports;
 use crate::cluster::names;
 use crate::metrics::Metrics;
 
-/// Largest report that is read, in bytes.
-const MAX_REPORT: usize = 16 * 1024;
 /// How long a caller may take to say what it wants.
 const FIRST_REPORT: Duration = Duration::from_secs(10);
 
-/// Pushes each cluster's topology to whoever in the mesh asks for it, and the
-/// access rules to the cluster's own nodes.
+/// Everything that goes over the stream. Clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Hubs {
+    /// Where the nodes of each cluster are.
+    pub topologies: Topologies,
+    /// Who may do what.
+    pub access: AccessDocuments,
+    /// How much anyone may use.
+    pub quotas: QuotaPlans,
+    /// What sidecars say was used.
+    pub usage: UsageReports,
+}
+
+/// Pushes each cluster's topology to whoever in the mesh asks for it, and
+/// access rules and quotas to the cluster's own nodes.
 ///
-/// A caller must have shown a certificate of the mesh. Acknowledgements count
-/// only from callers with the identity of the cluster's own nodes.
+/// A caller must have shown a certificate of the mesh. Acknowledgements and
+/// reports of use count only from callers with the identity of the cluster's
+/// own nodes.
 #[derive(Clone, Debug)]
 pub struct ConfigService {
-    topologies: Topologies,
-    access: AccessDocuments,
+    hubs: Hubs,
     metrics: Arc<Metrics>,
 }
 
@@ -45,10 +58,19 @@ type Updates = Pin<Box<dyn Stream<Item = Result<Update, Status>> + Send>>;
 /// One open stream.
 struct Session {
     topology: Subscription<Topology>,
-    /// Only for the cluster's own nodes: who may do what is nobody else's business.
-    access: Option<Subscription<Access>>,
+    own: Option<Own>,
     reports: Streaming<Report>,
     updates: mpsc::Sender<Result<Update, Status>>,
+}
+
+/// What only the cluster's own nodes get: who may do what, and how much of it,
+/// is nobody else's business.
+struct Own {
+    cluster: ClusterRef,
+    pod: String,
+    access: Subscription<Access>,
+    quotas: Subscription<QuotaPlan>,
+    usage: UsageReports,
 }
 
 /// Counts a stream for as long as it lives.
@@ -58,12 +80,8 @@ struct Counted(Arc<Metrics>);
 
 impl ConfigService {
     /// Serves what these hold.
-    pub fn new(topologies: Topologies, access: AccessDocuments, metrics: Arc<Metrics>) -> Self {
-        Self {
-            topologies,
-            access,
-            metrics,
-        }
+    pub fn new(hubs: Hubs, metrics: Arc<Metrics>) -> Self {
+        Self { hubs, metrics }
     }
 
     fn open(&self, request: Request<Streaming<Report>>) -> Result<Updates, Status> {
@@ -101,18 +119,15 @@ impl ConfigService {
         let node = names::is_node(caller, &cluster).then(|| wanted.pod.clone());
         tracing::info!(%caller, %cluster, pod = wanted.pod, node = node.is_some(), "sidecar subscribed");
         let stopping = || Status::unavailable("the operator is about to stop");
-        let access = match &node {
-            Some(_) => {
-                let access = self.access.subscribe(&cluster, node.clone());
-                Some(access.ok_or_else(stopping)?.from_now())
-            }
+        let own = match &node {
+            Some(pod) => Some(Own::new(&self.hubs, &cluster, pod).ok_or_else(stopping)?),
             None => None,
         };
-        let topology = self.topologies.subscribe(&cluster, node);
+        let topology = self.hubs.topologies.subscribe(&cluster, node);
         let _counted = Counted::new(&self.metrics);
         let session = Session {
             topology: topology.ok_or_else(stopping)?.from_now(),
-            access,
+            own,
             reports,
             updates: updates.clone(),
         };
@@ -168,7 +183,7 @@ impl Session {
     async fn run(mut self) -> Result<(), Status> {
         loop {
             tokio::select! {
-                update = next(&mut self.topology, &mut self.access) => {
+                update = next(&mut self.topology, self.own.as_mut()) => {
                     let update = update.ok_or_else(|| {
                         Status::unavailable("the cluster or the operator is going away")
                     })?;
@@ -177,7 +192,7 @@ impl Session {
                     }
                 }
                 report = self.reports.message() => match report? {
-                    Some(report) => self.hear(&report),
+                    Some(report) => self.hear(report),
                     None => return Ok(()),
                 },
                 () = self.updates.closed() => return Ok(()),
@@ -185,14 +200,41 @@ impl Session {
         }
     }
 
-    fn hear(&self, report: &Report) {
+    fn hear(&self, report: Report) {
+        if let (Some(usage), Some(own)) = (report.usage, &self.own) {
+            own.usage.add(&own.cluster, &own.pod, usage);
+        }
         let Some(outcome) = &report.outcome else {
             return;
         };
-        match (outcome.concern.as_str(), &self.access) {
+        match (outcome.concern.as_str(), &self.own) {
             (Topology::CONCERN, _) => self.topology.acknowledge(outcome),
-            (Access::CONCERN, Some(access)) => access.acknowledge(outcome),
+            (Access::CONCERN, Some(own)) => own.access.acknowledge(outcome),
+            (QuotaPlan::CONCERN, Some(own)) => own.quotas.acknowledge(outcome),
             _ => {}
+        }
+    }
+}
+
+// === impl Own ===
+
+impl Own {
+    /// None when the operator is about to stop.
+    fn new(hubs: &Hubs, cluster: &ClusterRef, pod: &str) -> Option<Self> {
+        let node = Some(pod.to_owned());
+        Some(Self {
+            cluster: cluster.clone(),
+            pod: pod.to_owned(),
+            access: hubs.access.subscribe(cluster, node.clone())?.from_now(),
+            quotas: hubs.quotas.subscribe(cluster, node)?.from_now(),
+            usage: hubs.usage.clone(),
+        })
+    }
+
+    async fn next(&mut self) -> Option<Update> {
+        tokio::select! {
+            new = self.access.next() => new.map(|new| update(&self.access, &new)),
+            new = self.quotas.next() => new.map(|new| update(&self.quotas, &new)),
         }
     }
 }
@@ -213,24 +255,22 @@ impl Drop for Counted {
 }
 
 /// The next update of any concern; `None` when one of them ends.
-async fn next(
-    topology: &mut Subscription<Topology>,
-    access: &mut Option<Subscription<Access>>,
-) -> Option<Update> {
-    match access {
-        None => topology.next().await.map(|new| update(&new)),
-        Some(access) => tokio::select! {
-            new = topology.next() => new.map(|new| update(&new)),
-            new = access.next() => new.map(|new| update(&new)),
-        },
+async fn next(topology: &mut Subscription<Topology>, own: Option<&mut Own>) -> Option<Update> {
+    let Some(own) = own else {
+        let new = topology.next().await?;
+        return Some(update(topology, &new));
+    };
+    tokio::select! {
+        new = topology.next() => new.map(|new| update(topology, &new)),
+        new = own.next() => new,
     }
 }
 
-fn update<T: Document>(new: &Versioned<T>) -> Update {
+fn update<T: Document>(to: &Subscription<T>, new: &Versioned<T>) -> Update {
     Update {
         concern: T::CONCERN.to_owned(),
         version: new.version,
-        document: new.document.to_json(),
+        document: to.to_json(&new.document),
     }
 }
 

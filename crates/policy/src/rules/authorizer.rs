@@ -1,12 +1,35 @@
 //! Decides by rules.
 
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::iter::once;
+use std::net::IpAddr;
+
+use super::host::Host;
+use super::index::{Bucket, Entry, Kind, Operations, Principal};
 use super::{AccessRules, Caller, EVERY_PRINCIPAL, Resource, Rule};
-use crate::acl::{Operation, PatternType, Permission, ResourceType, WILDCARD};
+use crate::acl::{Operation, Permission, ResourceType};
 
 /// The rules of a cluster, ready to be asked.
+///
+/// A question costs the same however many rules there are, and allocates
+/// nothing. What it does grow with: how many prefixes of the asked name have
+/// rules of that principal, how many prefix lengths the networks of one pattern
+/// have, and how many rules differ in their operation, zones and partitions only.
+///
+/// A rule that [`AccessRules::check`] refuses allows nothing. One that denies
+/// counts as far as it can be read: without its host where that is no host, and
+/// whole where it names partitions for what is not done to partitions.
 #[derive(Debug, Clone, Default)]
 pub struct Authorizer {
-    rules: AccessRules,
+    /// Sorted, without doubles.
+    rules: Vec<Rule>,
+    /// The host of each rule.
+    hosts: Vec<Host>,
+    principals: HashMap<Box<str>, Principal>,
+    /// The rules of `User:*`.
+    everybody: Principal,
 }
 
 /// What came of a question, and by which rule.
@@ -15,7 +38,33 @@ pub struct Decision<'a> {
     /// Whether it is allowed.
     pub allowed: bool,
     /// The rule that decided; none for a super user, and where no rule matched.
+    ///
+    /// Of several that decide alike, always the same one, in whatever order
+    /// they were given: the principal's own before `User:*`'s; of these the
+    /// literal name before `*` before prefixes, short ones first; of these any
+    /// host before networks, wide ones first; of these the first by [`Rule`]'s
+    /// order.
     pub rule: Option<&'a Rule>,
+}
+
+/// How much of a topic is asked about.
+#[derive(Debug, Clone, Copy)]
+enum Scope {
+    /// Any of its partitions.
+    Any,
+    /// One of them.
+    One(i32),
+    /// All that it has and may have one day.
+    Whole,
+}
+
+/// A caller whose rules have been looked up.
+struct Known<'a> {
+    caller: &'a Caller,
+    /// In the form that hosts of rules have.
+    host: IpAddr,
+    own: Option<&'a Principal>,
+    everybody: &'a Principal,
 }
 
 // === impl Authorizer ===
@@ -23,20 +72,45 @@ pub struct Decision<'a> {
 impl Authorizer {
     /// Takes the rules.
     pub fn new(rules: AccessRules) -> Self {
-        Self { rules }
+        let AccessRules {
+            super_users,
+            mut rules,
+        } = rules;
+        rules.retain(|rule| rule.acl.permission == Permission::Deny || rule.is_sound());
+        rules.sort_unstable();
+        rules.dedup_by(|later, kept| later.says(kept));
+        // A host that is none is one of a denial, as the others are gone.
+        let hosts = rules
+            .iter()
+            .map(|rule| rule.acl.host.parse().unwrap_or(Host::Any))
+            .collect();
+        let mut this = Self {
+            rules,
+            hosts,
+            ..Self::default()
+        };
+        this.index();
+        for principal in super_users {
+            let own = this.principals.entry(principal.into_boxed_str());
+            own.or_default().super_user = true;
+        }
+        this.finish();
+        this
     }
 
     /// Whether `caller` may do `operation` on `resource`.
     ///
-    /// For a topic with rules about some of its partitions: allowed if it is
-    /// on any of them. [`partition`](Self::partition) says on which.
+    /// For a topic with rules about some of its partitions: an allowance of any
+    /// of them allows, and a denial of some does not deny.
+    /// [`partition`](Self::partition) says which are, and
+    /// [`whole_topic`](Self::whole_topic) whether it is all of them.
     pub fn authorize(
         &self,
         caller: &Caller,
         operation: Operation,
         resource: Resource<'_>,
     ) -> Decision<'_> {
-        self.decide(caller, operation, resource, None)
+        self.decide(caller, operation, resource, Scope::Any)
     }
 
     /// Whether `caller` may do `operation` on this partition of a topic.
@@ -47,70 +121,94 @@ impl Authorizer {
         topic: &str,
         partition: i32,
     ) -> Decision<'_> {
-        self.decide(caller, operation, Resource::topic(topic), Some(partition))
+        let resource = Resource::topic(topic);
+        self.decide(caller, operation, resource, Scope::One(partition))
+    }
+
+    /// Whether `caller` may do `operation` on all of a topic, such as delete it:
+    /// allowed by a rule about the whole topic, and denied for no partition.
+    pub fn whole_topic(&self, caller: &Caller, operation: Operation, topic: &str) -> Decision<'_> {
+        self.decide(caller, operation, Resource::topic(topic), Scope::Whole)
     }
 
     /// Whether a rule about some partitions of this topic concerns `caller`:
     /// if not, [`authorize`](Self::authorize) answers for all of them.
     pub fn tells_partitions_apart(&self, caller: &Caller, topic: &str) -> bool {
-        self.rules
-            .rules
-            .iter()
-            .any(|rule| rule.partitions.is_some() && rule.concerns(caller, Resource::topic(topic)))
+        let known = self.known(caller);
+        let some = known.kinds(ResourceType::Topic).any(|k| k.partitioned);
+        some && self
+            .concerning(&known, Resource::topic(topic))
+            .any(|entry| entry.partitioned)
     }
 
     /// Whether `caller` may do `operation` on at least one resource of this
-    /// kind (Kafka's `authorizeByResourceType`). Implied operations and rules
-    /// that are about some partitions do not count.
+    /// kind (Kafka's `authorizeByResourceType`). Implied operations do not
+    /// count. An allowance of some partitions does, a denial of some does not.
+    ///
+    /// Answered from summaries, unless denials with a host or a zone, or of one
+    /// of the principal and everybody against the other, might take away every
+    /// allowance: then the allowances are gone through, up to the first that
+    /// nothing denies.
     pub fn authorize_any(&self, caller: &Caller, operation: Operation, kind: ResourceType) -> bool {
-        if self.is_super_user(caller) {
+        let known = self.known(caller);
+        if known.is_super_user() {
             return true;
         }
-        let rules = || {
-            let names = |rule: &&Rule| {
-                rule.acl.resource_type == kind
-                    && rule.is_about(caller)
-                    && [operation, Operation::All].contains(&rule.acl.operation)
-            };
-            self.rules.rules.iter().filter(names)
+        let own = known.own.and_then(|own| own.kind(kind));
+        let everybody = self.everybody.kind(kind);
+        let any = |set: fn(&Kind) -> Operations| {
+            own.is_some_and(|k| set(k).has(operation))
+                || everybody.is_some_and(|k| set(k).has(operation))
         };
-        let denied = |allowed: &Rule| {
-            let covers = |deny: &&Rule| {
-                deny.acl.permission == Permission::Deny
-                    && deny.partitions.is_none()
-                    && deny.covers(allowed)
-            };
-            rules().any(|rule| covers(&rule))
-        };
-        rules().any(|rule| rule.acl.permission == Permission::Allow && !denied(rule))
-    }
-
-    /// Equal for two sets of rules in which the same concern this principal.
-    pub fn fingerprint(&self, principal: &str) -> u64 {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        self.rules.super_users.contains(principal).hash(&mut hasher);
-        for rule in &self.rules.rules {
-            if rule.acl.principal == principal || rule.acl.principal == EVERY_PRINCIPAL {
-                rule.hash(&mut hasher);
-            }
+        if !any(|k| k.allows) || any(|k| k.nowhere) {
+            return false;
         }
-        hasher.finish()
+        if own.is_some_and(|k| k.surely.has(operation)) {
+            return true;
+        }
+        let against_all = own.is_some_and(|k| k.denies.has(operation));
+        if !against_all && everybody.is_some_and(|k| k.surely.has(operation)) {
+            return true;
+        }
+        known
+            .kinds(kind)
+            .flat_map(|k| &k.allowing)
+            .any(|allow| self.allows_some(&known, operation, *allow))
     }
 
     /// Kafka's bit field of the operations that are allowed: bit `1 << code`
     /// for each of `kind`'s (KIP-430).
     pub fn operations(&self, caller: &Caller, resource: Resource<'_>) -> i32 {
-        resource
-            .kind
-            .operations()
-            .iter()
-            .filter(|operation| self.authorize(caller, **operation, resource).allowed)
-            .fold(0, |bits, operation| bits | 1 << operation.code())
+        let known = self.known(caller);
+        let mut allowed = Operations::NONE;
+        let mut denied = Operations::NONE;
+        for entry in self.concerning(&known, resource) {
+            match entry.permission {
+                Permission::Allow => allowed = allowed.and(entry.decides),
+                Permission::Deny if entry.partitioned => {}
+                Permission::Deny => denied = denied.and(entry.decides),
+            }
+        }
+        let left = allowed.without(denied);
+        let may = |operation: &&Operation| known.is_super_user() || left.has(**operation);
+        let operations = resource.kind.operations().iter().filter(may);
+        operations.fold(0, |bits, operation| bits | 1 << operation.code())
     }
 
-    fn is_super_user(&self, caller: &Caller) -> bool {
-        self.rules.super_users.contains(&*caller.principal)
+    /// A number that stands for all rules that can concern this principal:
+    /// its own, `User:*`'s, and whether it is a super user.
+    ///
+    /// Where it is the same in two authorizers of one process, both decide
+    /// alike for this principal (but for one chance in 2⁶⁴), and what was
+    /// decided by the one still holds. Where a rule comes from is no part of it.
+    /// Not to be stored: another build may count differently.
+    pub fn fingerprint(&self, principal: &str) -> u64 {
+        let own = self.principals.get(principal);
+        let mut hasher = DefaultHasher::new();
+        self.everybody.fingerprint.hash(&mut hasher);
+        own.map_or(0, |own| own.fingerprint).hash(&mut hasher);
+        own.is_some_and(|own| own.super_user).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn decide(
@@ -118,105 +216,164 @@ impl Authorizer {
         caller: &Caller,
         operation: Operation,
         resource: Resource<'_>,
-        partition: Option<i32>,
+        scope: Scope,
     ) -> Decision<'_> {
-        if self.is_super_user(caller) {
+        let known = self.known(caller);
+        if known.is_super_user() {
             return Decision {
                 allowed: true,
                 rule: None,
             };
         }
-        let matching = |permission| {
-            self.rules.rules.iter().find(|rule| {
-                rule.acl.permission == permission
-                    && rule.concerns(caller, resource)
-                    && rule.matches(operation)
-                    && match (&rule.partitions, partition) {
-                        (None, _) => true,
-                        (Some(set), Some(partition)) => set.contains(partition),
-                        (Some(_), None) => permission == Permission::Allow,
-                    }
-            })
-        };
-        let denied = matching(Permission::Deny);
-        let rule = denied.or_else(|| matching(Permission::Allow));
-        Decision {
-            allowed: denied.is_none() && rule.is_some(),
-            rule,
-        }
-    }
-}
-
-// === impl Rule ===
-
-impl Rule {
-    fn is_about(&self, caller: &Caller) -> bool {
-        let acl = &self.acl;
-        (acl.principal == EVERY_PRINCIPAL || acl.principal == *caller.principal)
-            && host_matches(&acl.host, caller.host)
-            && (self.zones.is_empty()
-                || caller
-                    .zone
-                    .as_deref()
-                    .is_some_and(|zone| self.zones.contains(zone)))
-    }
-
-    fn concerns(&self, caller: &Caller, resource: Resource<'_>) -> bool {
-        self.acl.resource_type == resource.kind
-            && match self.acl.pattern {
-                PatternType::Literal => self.acl.name == WILDCARD || self.acl.name == resource.name,
-                PatternType::Prefixed => resource.name.starts_with(&self.acl.name),
+        let mut allowing = None;
+        let kinds = known.kinds(resource.kind);
+        for bucket in kinds.flat_map(|kind| kind.about(resource.name)) {
+            let may_matter = bucket.denying || allowing.is_none();
+            if !may_matter || !bucket.decides.has(operation) {
+                continue;
             }
-            && self.is_about(caller)
-    }
-
-    fn matches(&self, operation: Operation) -> bool {
-        use Operation::{All, Alter, AlterConfigs, Delete, Describe, DescribeConfigs, Read, Write};
-        let own = self.acl.operation;
-        own == operation
-            || own == All
-            || self.acl.permission == Permission::Allow
-                && match operation {
-                    Describe => matches!(own, Read | Write | Delete | Alter),
-                    DescribeConfigs => own == AlterConfigs,
-                    _ => false,
+            for entry in self.counting(&known, once(bucket)) {
+                let rule = &self.rules[entry.rule as usize];
+                if !entry.decides.has(operation) || !entry.is_about(rule, scope) {
+                    continue;
                 }
-    }
-
-    /// Whether every resource of `other` is one of this rule's.
-    fn covers(&self, other: &Self) -> bool {
-        match (self.acl.pattern, other.acl.pattern) {
-            (PatternType::Literal, _) if self.acl.name == WILDCARD => true,
-            (PatternType::Literal, PatternType::Literal) => self.acl.name == other.acl.name,
-            (PatternType::Literal, PatternType::Prefixed) => false,
-            (PatternType::Prefixed, PatternType::Literal) if other.acl.name == WILDCARD => false,
-            (PatternType::Prefixed, _) => other.acl.name.starts_with(&self.acl.name),
+                if entry.permission == Permission::Deny {
+                    return Decision {
+                        allowed: false,
+                        rule: Some(rule),
+                    };
+                }
+                allowing = allowing.or(Some(rule));
+            }
+        }
+        Decision {
+            allowed: allowing.is_some(),
+            rule: allowing,
         }
     }
-}
 
-/// `*`, an address as text, or a network.
-fn host_matches(host: &str, caller: std::net::IpAddr) -> bool {
-    if host == WILDCARD {
-        return true;
+    /// Every rule that is about this caller and this resource, as far as its
+    /// operation and its partitions are left out.
+    fn concerning<'a>(
+        &'a self,
+        known: &'a Known<'_>,
+        resource: Resource<'a>,
+    ) -> impl Iterator<Item = &'a Entry> {
+        let buckets = known
+            .kinds(resource.kind)
+            .flat_map(move |kind| kind.about(resource.name));
+        self.counting(known, buckets)
     }
-    match host.split_once('/') {
-        None => host.parse() == Ok(caller),
-        Some((network, bits)) => {
-            let (Ok(network), Ok(bits)) = (network.parse(), bits.parse::<u32>()) else {
-                return false;
+
+    /// Those that count for a caller at this place.
+    fn counting<'a>(
+        &'a self,
+        known: &'a Known<'_>,
+        buckets: impl Iterator<Item = &'a Bucket>,
+    ) -> impl Iterator<Item = &'a Entry> {
+        buckets
+            .flat_map(|bucket| bucket.at(known.host))
+            .filter(|entry| {
+                !entry.zoned || self.rules[entry.rule as usize].is_in_zone(known.caller)
+            })
+    }
+
+    /// Whether this allowance is about the caller and the operation, and no
+    /// denial takes away all of its resources.
+    fn allows_some(&self, known: &Known<'_>, operation: Operation, allow: u32) -> bool {
+        let rule = &self.rules[allow as usize];
+        let is_about = Operations::named_by(rule).has(operation)
+            && self.hosts[allow as usize].contains(known.host)
+            && rule.is_in_zone(known.caller);
+        let covering = known
+            .kinds(rule.acl.resource_type)
+            .flat_map(|kind| kind.covering(rule))
+            .filter(|bucket| bucket.denies.has(operation));
+        is_about
+            && !self.counting(known, covering).any(|entry| {
+                entry.permission == Permission::Deny
+                    && !entry.partitioned
+                    && entry.names.has(operation)
+            })
+    }
+
+    fn known<'a>(&'a self, caller: &'a Caller) -> Known<'a> {
+        Known {
+            caller,
+            host: caller.host.to_canonical(),
+            own: self.principals.get(&*caller.principal),
+            everybody: &self.everybody,
+        }
+    }
+
+    /// Puts every rule where it is found.
+    fn index(&mut self) {
+        for (i, (rule, host)) in self.rules.iter().zip(&self.hosts).enumerate() {
+            let name = rule.acl.principal.as_str();
+            // Far fewer rules than 2^32 fit into memory.
+            let i = i as u32;
+            if name == EVERY_PRINCIPAL {
+                self.everybody.add(*host, i, rule);
+            } else if let Some(own) = self.principals.get_mut(name) {
+                own.add(*host, i, rule);
+            } else {
+                let own = self.principals.entry(name.into()).or_default();
+                own.add(*host, i, rule);
+            }
+        }
+    }
+
+    /// Works out what depends on all rules of a principal.
+    fn finish(&mut self) {
+        let mut hashers: HashMap<&str, DefaultHasher> = HashMap::new();
+        for rule in &self.rules {
+            let hasher = hashers.entry(&rule.acl.principal).or_default();
+            rule.statement().hash(hasher);
+        }
+        for (name, hasher) in hashers {
+            let principal = match name {
+                EVERY_PRINCIPAL => Some(&mut self.everybody),
+                own => self.principals.get_mut(own),
             };
-            in_network(network, bits, caller)
+            if let Some(principal) = principal {
+                principal.fingerprint = hasher.finish();
+            }
+        }
+        self.everybody.summarize(None, &self.rules, &self.hosts);
+        for own in self.principals.values_mut() {
+            own.summarize(Some(&self.everybody), &self.rules, &self.hosts);
         }
     }
 }
 
-fn in_network(network: std::net::IpAddr, bits: u32, address: std::net::IpAddr) -> bool {
-    use std::net::IpAddr::{V4, V6};
-    let (a, b, width) = match (network, address) {
-        (V4(a), V4(b)) => (u128::from(a.to_bits()), u128::from(b.to_bits()), 32),
-        (V6(a), V6(b)) => (a.to_bits(), b.to_bits(), 128),
-        _ => return false,
-    };
-    bits <= width && (bits == 0 || (a ^ b) >> (width - bits) == 0)
+// === impl Known ===
+
+impl<'a> Known<'a> {
+    fn is_super_user(&self) -> bool {
+        self.own.is_some_and(|own| own.super_user)
+    }
+
+    /// The rules about a kind of resource: the principal's own, then everybody's.
+    fn kinds(&self, kind: ResourceType) -> impl Iterator<Item = &'a Kind> + use<'a> {
+        let principals = self.own.into_iter().chain([self.everybody]);
+        principals.filter_map(move |principal| principal.kind(kind))
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Whether the rule decides for this much of a topic.
+    fn is_about(&self, rule: &Rule, scope: Scope) -> bool {
+        // Most rules need not be looked at for this.
+        !self.partitioned
+            || match scope {
+                Scope::Any => self.permission == Permission::Allow,
+                Scope::Whole => self.permission == Permission::Deny,
+                Scope::One(partition) => rule
+                    .partitions
+                    .as_ref()
+                    .is_none_or(|set| set.contains(partition)),
+            }
+    }
 }
