@@ -9,7 +9,7 @@ mod properties;
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,7 @@ const LOG_LINES: usize = 60;
 #[derive(Debug, Clone, Default)]
 pub struct BrokerOptions {
     users: Vec<String>,
+    jwks: Option<PathBuf>,
     acls: bool,
     properties: Vec<(String, String)>,
 }
@@ -44,6 +45,7 @@ pub struct TestBroker {
     child: Child,
     ports: Ports,
     folder: TempDir,
+    jwks: Option<PathBuf>,
 }
 
 /// Why a node does not run.
@@ -93,6 +95,15 @@ impl BrokerOptions {
         self
     }
 
+    /// Takes OAUTHBEARER logins on the SASL listener too, signed by a key of
+    /// this JWK set, as a node's broker takes them of its sidecar. The file
+    /// must be there when the broker starts.
+    #[must_use]
+    pub fn with_jwks(mut self, file: &Path) -> Self {
+        self.jwks = Some(file.to_owned());
+        self
+    }
+
     /// Sets a property of `server.properties`, over whatever it was.
     #[must_use]
     pub fn with_property(mut self, name: &str, value: &str) -> Self {
@@ -132,9 +143,10 @@ impl TestBroker {
         format_storage(tools, &config).await?;
 
         let mut broker = Self {
-            child: spawn(tools, folder.path())?,
+            child: spawn(tools, folder.path(), options.jwks.as_deref())?,
             ports,
             folder,
+            jwks: options.jwks.clone(),
         };
         broker.wait_until_it_answers().await?;
         Ok(broker)
@@ -145,7 +157,7 @@ impl TestBroker {
     pub async fn bounce(&mut self, tools: &Tools) -> Result<(), BrokerError> {
         self.child.kill().map_err(failed("kill the broker"))?;
         self.child.wait().map_err(failed("wait for the broker"))?;
-        self.child = spawn(tools, self.folder.path())?;
+        self.child = spawn(tools, self.folder.path(), self.jwks.as_deref())?;
         self.wait_until_it_answers().await
     }
 
@@ -179,7 +191,8 @@ impl TestBroker {
         (Ipv4Addr::LOCALHOST, self.ports.plain).into()
     }
 
-    /// Address of the SASL/PLAIN listener, for the users of the options.
+    /// Address of the SASL listener, for the users of the options (PLAIN) and
+    /// whoever has a token ([`BrokerOptions::with_jwks`]).
     pub fn sasl_bootstrap(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.ports.sasl).into()
     }
@@ -233,19 +246,24 @@ impl Ports {
 }
 
 /// Starts the broker whose files are in `folder`.
-fn spawn(tools: &Tools, folder: &Path) -> Result<Child, BrokerError> {
+fn spawn(tools: &Tools, folder: &Path, jwks: Option<&Path>) -> Result<Child, BrokerError> {
     let log = File::options()
         .create(true)
         .append(true)
         .open(folder.join("broker.log"))
         .map_err(failed("open the broker's log"))?;
     let jvm = log4j(folder).map_err(failed("write log4j2.properties"))?;
-    let options = [
+    let allowed = jwks.map(|file| {
+        let name = "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls";
+        format!("{name}=file://{}", file.display())
+    });
+    let mut options = vec![
         "-Xmx256m",
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
         &jvm,
     ];
+    options.extend(allowed.as_deref());
     let mut command = tools.dist.command(&tools.java, &options, "kafka.Kafka");
     command
         .arg(folder.join("server.properties"))

@@ -1,0 +1,71 @@
+//! Delegation tokens.
+
+use serde_json::{Value as Json, json};
+use tubeway_protocol::value::{Struct, Value};
+
+use super::super::run::Run;
+use super::super::side::api;
+
+/// Whose tokens a case asks for that are not its principal's.
+const OTHER: &str = "spiffe://cluster.local/ns/differential/sa/other";
+
+pub(super) async fn perform(run: &mut Run<'_>) {
+    match run.api.0 {
+        38 => create(run).await,
+        41 => describe(run).await,
+        _ => renew_or_expire(run).await,
+    }
+}
+
+fn created(owner: Option<&str>) -> Json {
+    json!({
+        "OwnerPrincipalType": owner.map(|_| "User"), "OwnerPrincipalName": owner,
+        "Renewers": [{"PrincipalType": "User", "PrincipalName": "renewer"}], "MaxLifetimeMs": 86_400_000,
+    })
+}
+
+fn hmac(answer: &Struct) -> Json {
+    let bytes = answer.get("Hmac").and_then(Value::as_bytes);
+    bytes.map(|bytes| bytes.to_vec()).unwrap_or_default().into()
+}
+
+async fn create(run: &mut Run<'_>) {
+    run.ask("for oneself", created(None)).await;
+    if run.version >= 3 {
+        run.ask("for another", created(Some(OTHER))).await;
+    }
+}
+
+async fn describe(run: &mut Run<'_>) {
+    run.ask_as(
+        api("CreateDelegationToken"),
+        3,
+        "one's own, made first",
+        created(None),
+    )
+    .await;
+    run.ask("all", json!({"Owners": null})).await;
+    run.ask("of nobody", json!({"Owners": []})).await;
+    let owners = [run.scenario.spiffe_id(), OTHER]
+        .map(|name| json!({"PrincipalType": "User", "PrincipalName": name}));
+    run.ask("of two", json!({"Owners": owners})).await;
+}
+
+async fn renew_or_expire(run: &mut Run<'_>) {
+    let fields = |hmac: Json| json!({"Hmac": hmac, "RenewPeriodMs": 3_600_000, "ExpiryTimePeriodMs": 1_800_000});
+    run.ask("one that is not", fields(json!("no token's")))
+        .await;
+    run.ask("another's", fields(json!("$other token"))).await;
+    let own = run
+        .ask_as(
+            api("CreateDelegationToken"),
+            3,
+            "one's own, made first",
+            created(None),
+        )
+        .await;
+    if let Some(own) = own {
+        run.keep("own token", &own, hmac);
+        run.ask("one's own", fields(json!("$own token"))).await;
+    }
+}
