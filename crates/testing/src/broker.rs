@@ -34,6 +34,7 @@ pub struct BrokerOptions {
     users: Vec<String>,
     jwks: Option<PathBuf>,
     acls: bool,
+    log_level: Option<&'static str>,
     properties: Vec<(String, String)>,
 }
 
@@ -46,6 +47,7 @@ pub struct TestBroker {
     ports: Ports,
     folder: TempDir,
     jwks: Option<PathBuf>,
+    log_level: Option<&'static str>,
 }
 
 /// Why a node does not run.
@@ -104,6 +106,14 @@ impl BrokerOptions {
         self
     }
 
+    /// Logs only what is worse than usual. The authorizer writes a line for
+    /// each of its decisions otherwise, which costs more than deciding.
+    #[must_use]
+    pub fn with_warnings_only(mut self) -> Self {
+        self.log_level = Some("warn");
+        self
+    }
+
     /// Sets a property of `server.properties`, over whatever it was.
     #[must_use]
     pub fn with_property(mut self, name: &str, value: &str) -> Self {
@@ -143,10 +153,16 @@ impl TestBroker {
         format_storage(tools, &config).await?;
 
         let mut broker = Self {
-            child: spawn(tools, folder.path(), options.jwks.as_deref())?,
+            child: spawn(
+                tools,
+                folder.path(),
+                options.jwks.as_deref(),
+                options.log_level,
+            )?,
             ports,
             folder,
             jwks: options.jwks.clone(),
+            log_level: options.log_level,
         };
         broker.wait_until_it_answers().await?;
         Ok(broker)
@@ -157,7 +173,8 @@ impl TestBroker {
     pub async fn bounce(&mut self, tools: &Tools) -> Result<(), BrokerError> {
         self.child.kill().map_err(failed("kill the broker"))?;
         self.child.wait().map_err(failed("wait for the broker"))?;
-        self.child = spawn(tools, self.folder.path(), self.jwks.as_deref())?;
+        let jwks = self.jwks.as_deref();
+        self.child = spawn(tools, self.folder.path(), jwks, self.log_level)?;
         self.wait_until_it_answers().await
     }
 
@@ -246,13 +263,18 @@ impl Ports {
 }
 
 /// Starts the broker whose files are in `folder`.
-fn spawn(tools: &Tools, folder: &Path, jwks: Option<&Path>) -> Result<Child, BrokerError> {
+fn spawn(
+    tools: &Tools,
+    folder: &Path,
+    jwks: Option<&Path>,
+    log_level: Option<&str>,
+) -> Result<Child, BrokerError> {
     let log = File::options()
         .create(true)
         .append(true)
         .open(folder.join("broker.log"))
         .map_err(failed("open the broker's log"))?;
-    let jvm = log4j(folder).map_err(failed("write log4j2.properties"))?;
+    let jvm = log4j(folder, log_level).map_err(failed("write log4j2.properties"))?;
     let allowed = jwks.map(|file| {
         let name = "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls";
         format!("{name}=file://{}", file.display())
@@ -296,9 +318,15 @@ async fn format_storage(tools: &Tools, config: &Path) -> Result<(), BrokerError>
 }
 
 /// Writes the logging configuration; returns the JVM's flag for it.
-fn log4j(folder: &Path) -> io::Result<String> {
+fn log4j(folder: &Path, level: Option<&str>) -> io::Result<String> {
     let path = folder.join("log4j2.properties");
-    fs::write(&path, include_str!("../kafka/log4j2.properties"))?;
+    let mut text = include_str!("../kafka/log4j2.properties").to_owned();
+    if let Some(level) = level {
+        // The last of several lines for one name is the one that counts.
+        let lines = ["rootLogger", "logger.authorizer"].map(|of| format!("{of}.level = {level}\n"));
+        text.extend(lines);
+    }
+    fs::write(&path, text)?;
     Ok(format!("-Dlog4j2.configurationFile={}", path.display()))
 }
 

@@ -64,6 +64,21 @@ const UNORDERED: &[(i16, &str, &[&str])] = &[
     (3, "Topics", &["Name", "TopicId", "ErrorCode"]),
     // KafkaApis shuffles them, "to avoid leaking information about topics".
     (20, "Responses", &["Name", "TopicId", "ErrorCode"]),
+    // Sets.
+    (
+        29,
+        "Resources",
+        &["ResourceType", "ResourceName", "PatternType"],
+    ),
+    (29, "Acls", &["Principal", "Operation", "PermissionType"]),
+    (31, "MatchingAcls", &["ResourceType", "ResourceName"]),
+    (
+        41,
+        "Tokens",
+        &["PrincipalName", "TokenRequesterPrincipalName"],
+    ),
+    // By topic id.
+    (90, "Topics", &["TopicName"]),
 ];
 
 /// What one side has made up, in the order in which it appeared.
@@ -112,13 +127,14 @@ impl Normal {
             let Some(value) = of.get_mut(name) else {
                 continue;
             };
-            self.value(api, name, value);
             let keys = UNORDERED
                 .iter()
                 .find(|(of, list, _)| *of == api.0 && *list == name);
-            if let (Some((_, _, keys)), Value::Array(items)) = (keys, value) {
-                items.sort_by_cached_key(|item| sort_key(item, keys));
+            // Ids are counted as they appear, so order comes first.
+            if let (Some((_, _, keys)), Value::Array(items)) = (keys, &mut *value) {
+                items.sort_by_cached_key(|item| self.sort_key(item, keys));
             }
+            self.value(api, name, value);
         }
     }
 
@@ -179,10 +195,30 @@ impl Normal {
         made
     }
 
+    fn sort_key(&self, item: &Value, keys: &[&str]) -> String {
+        let Value::Struct(item) = item else {
+            return String::new();
+        };
+        let show = |key: &&str| match item.get(key) {
+            Some(Value::String(text)) => String::from_utf8_lossy(text).into_owned(),
+            Some(Value::Uuid(id)) => self.topics.get(id).cloned().unwrap_or_default(),
+            other => format!("{other:?}"),
+        };
+        keys.iter().map(show).collect::<Vec<_>>().join(" ")
+    }
+
     fn text(&self, text: &Bytes) -> Bytes {
         let Ok(old) = std::str::from_utf8(text) else {
             return text.clone();
         };
+        // Java's own text for a request, with an address in memory:
+        // `Request Request(processor=5, …) needs DESCRIBE permission.`
+        if let Some((_, lacking)) = old.rsplit_once(" needs ")
+            && old.starts_with("Request ")
+            && lacking.ends_with("permission.")
+        {
+            return format!("needs {lacking}").into();
+        }
         let mut new = old.to_owned();
         for (from, to) in &self.texts {
             if new.contains(from.as_str()) {
@@ -200,15 +236,4 @@ pub fn id_for(name: &str) -> [u8; 16] {
     id[..4].copy_from_slice(&crc(1));
     id[4..8].copy_from_slice(&crc(2));
     id
-}
-
-fn sort_key(item: &Value, keys: &[&str]) -> String {
-    let Value::Struct(item) = item else {
-        return String::new();
-    };
-    let show = |key: &&str| match item.get(key) {
-        Some(Value::String(text)) => String::from_utf8_lossy(text).into_owned(),
-        other => format!("{other:?}"),
-    };
-    keys.iter().map(show).collect::<Vec<_>>().join(" ")
 }

@@ -10,13 +10,11 @@ use super::client::{Answer, ClientError};
 use super::compare::{differences, one_line};
 use super::report::{Outcome, Report};
 use super::scenario::{EXISTING, ROLES, Scenario};
-use super::side::Side;
+use super::side::{AGAIN, Side};
 
 /// Longest time until both sides have come to the same state: markers of
 /// transactions are written after the answer.
-const SETTLE: Duration = Duration::from_secs(5);
-/// Between two looks at the state.
-const AGAIN: Duration = Duration::from_millis(20);
+const SETTLE: Duration = Duration::from_secs(15);
 
 /// A case as it runs.
 pub struct Run<'a> {
@@ -128,6 +126,18 @@ impl Run<'_> {
     pub fn hang_up(&mut self) {
         for side in &mut self.sides {
             side.hang_up();
+        }
+    }
+
+    /// Asks as the super user on both sides until both are `good`: what an
+    /// answer promises is sometimes done a moment later.
+    pub async fn until(&mut self, api: ApiKey, fields: Json, good: impl Fn(&Struct) -> bool) {
+        let deadline = Instant::now() + SETTLE;
+        for side in &mut self.sides {
+            while !good(&side.admin(api, &fields).await.body) {
+                assert!(Instant::now() < deadline, "{}: {api} {fields}", side.name);
+                tokio::time::sleep(AGAIN).await;
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use super::normal::{Normal, id_for};
 /// brokers learn of topics a moment after they were made.
 const SETTLE: Duration = Duration::from_secs(20);
 /// Between two attempts.
-const AGAIN: Duration = Duration::from_millis(15);
+pub const AGAIN: Duration = Duration::from_millis(15);
 /// Errors that pass: a coordinator or a topic that is not there yet, a
 /// transaction that still ends.
 const PASSING: [i64; 10] = [3, 5, 6, 14, 15, 16, 27, 51, 79, 100];

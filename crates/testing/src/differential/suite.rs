@@ -260,9 +260,20 @@ impl Suite {
                 report: &mut *report,
                 show: self.filter.show,
             };
+            let begun = std::time::Instant::now();
             cases::perform(&mut run).await;
+            let mid = begun.elapsed();
             for after in case.after {
                 cases::look(&mut run, *after).await;
+            }
+            if std::env::var("TIMES").is_ok() {
+                eprintln!(
+                    "TIME {} {} {:.0?} {:.0?}",
+                    case.api,
+                    version,
+                    mid,
+                    begun.elapsed()
+                );
             }
         }
         tokio::join!(world::clear(a, scenario), world::clear(b, scenario));

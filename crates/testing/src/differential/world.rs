@@ -71,6 +71,7 @@ pub async fn broker(
     let never = "3600000";
     let mut options = BrokerOptions::default()
         .with_acls()
+        .with_warnings_only()
         .with_jwks(&keys.jwks())
         .with_property("super.users", &users.join(";"))
         .with_property("auto.create.topics.enable", "true")
@@ -83,8 +84,12 @@ pub async fn broker(
         for name in ["session.timeout.ms", "max.session.timeout.ms"] {
             options = options.with_property(&format!("group.{kind}.{name}"), never);
         }
+        // Members get their parts at once.
+        let name = format!("group.{kind}.assignment.interval.ms");
+        options = options.with_property(&name, "0");
     }
-    TestBroker::start(tools, &options).await
+    let retry = "group.share.initialize.retry.interval.ms";
+    TestBroker::start(tools, &options.with_property(retry, "100")).await
 }
 
 /// What a report must not mind in texts: where the broker listens and lives.
@@ -215,14 +220,18 @@ async fn write(side: &mut Side, topics: &[String]) {
         sequence: 0,
         transactional: false,
     };
-    let partitions = json!([
-        {"Index": 0, "Records": Producer::PLAIN.batch(3)},
-        {"Index": 1, "Records": idempotent.batch(3)},
-    ]);
-    let data: Json = topics
-        .iter()
-        .map(|name| json!({"Name": name, "TopicId": name, "PartitionData": partitions}))
-        .collect();
+    for name in topics {
+        for (index, records) in [(0, Producer::PLAIN.batch(3)), (1, idempotent.batch(3))] {
+            write_to(side, name, index, &records).await;
+        }
+    }
+}
+
+/// Writes one batch. One partition at a time: a second attempt, should the
+/// first come too early, must not write twice what has been taken.
+pub async fn write_to(side: &mut Side, topic: &str, partition: i32, records: &Json) {
+    let partitions = json!([{"Index": partition, "Records": records}]);
+    let data = json!([{"Name": topic, "TopicId": topic, "PartitionData": partitions}]);
     let fields = json!({"Acks": -1, "TimeoutMs": 5000, "TopicData": data});
     side.must(ApiKey::PRODUCE, &fields).await;
 }

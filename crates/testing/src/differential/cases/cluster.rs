@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use tubeway_protocol::ApiKey;
+use tubeway_protocol::value::Struct;
 
 use super::super::run::Run;
 use super::super::side::api;
@@ -124,9 +125,14 @@ async fn quotas(run: &mut Run<'_>) {
 async fn scram(run: &mut Run<'_>) {
     let user = format!("of.{}.{}", run.scenario.name, run.name());
     if run.api == api("DescribeUserScramCredentials") {
-        run.ask("all", json!({"Users": null})).await;
-        run.ask("some", json!({"Users": [{"Name": user}, {"Name": user}]}))
-            .await;
+        let some = json!({"Users": [{"Name": user}, {"Name": user}]});
+        let answers = run.ask("some", some).await;
+        // Asked about all by somebody who may not, Kafka 4.3.1 never answers:
+        // it fails while it makes the answer.
+        let allowed = |answers: [Struct; 2]| answers[0].int("ErrorCode") == 0;
+        if answers.is_some_and(allowed) {
+            run.ask("all", json!({"Users": null})).await;
+        }
         return;
     }
     let set = |iterations: i32| {

@@ -8,7 +8,8 @@ use super::super::records::Producer;
 use super::super::run::Run;
 use super::super::scenario::EXISTING;
 use super::super::side::api;
-use super::transactions::begin;
+use super::super::world::write_to;
+use super::transactions::{begin, ended};
 
 /// A partition that no topic has.
 const NO_PARTITION: i32 = 9;
@@ -83,6 +84,7 @@ async fn produce_in_transactions(run: &mut Run<'_>) {
         run.ask(&format!("in the transaction {role}"), fields).await;
         let end = json!({"TransactionalId": id, "ProducerId": "$id", "ProducerEpoch": "$epoch", "Committed": false});
         run.must(ApiKey(26), end).await;
+        ended(run, &id).await;
     }
 }
 
@@ -177,14 +179,11 @@ async fn list_offsets(run: &mut Run<'_>) {
 }
 
 async fn delete_records(run: &mut Run<'_>) {
-    let write = to_write(Producer::PLAIN, &[0]);
-    let topics: Json = run
-        .existing()
-        .iter()
-        .map(|name| topic(name, &write))
-        .collect();
-    let fields = json!({"Acks": -1, "TimeoutMs": 5000, "TopicData": topics});
-    run.must(ApiKey::PRODUCE, fields).await;
+    for name in run.existing() {
+        for side in &mut run.sides {
+            write_to(side, &name, 0, &Producer::PLAIN.batch(2)).await;
+        }
+    }
     let partitions: Json = [0, NO_PARTITION]
         .map(|index| json!({"PartitionIndex": index, "Offset": 1}))
         .into();

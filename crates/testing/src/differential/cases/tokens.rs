@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use tubeway_protocol::value::{Struct, Value};
 
 use super::super::run::Run;
-use super::super::side::api;
+use super::super::side::{AGAIN, Side, api};
 
 /// Whose tokens a case asks for that are not its principal's.
 const OTHER: &str = "spiffe://cluster.local/ns/differential/sa/other";
@@ -37,13 +37,7 @@ async fn create(run: &mut Run<'_>) {
 }
 
 async fn describe(run: &mut Run<'_>) {
-    run.ask_as(
-        api("CreateDelegationToken"),
-        3,
-        "one's own, made first",
-        created(None),
-    )
-    .await;
+    make_own(run).await;
     run.ask("all", json!({"Owners": null})).await;
     run.ask("of nobody", json!({"Owners": []})).await;
     let owners = [run.scenario.spiffe_id(), OTHER]
@@ -56,16 +50,38 @@ async fn renew_or_expire(run: &mut Run<'_>) {
     run.ask("one that is not", fields(json!("no token's")))
         .await;
     run.ask("another's", fields(json!("$other token"))).await;
-    let own = run
-        .ask_as(
-            api("CreateDelegationToken"),
-            3,
-            "one's own, made first",
-            created(None),
-        )
-        .await;
-    if let Some(own) = own {
-        run.keep("own token", &own, hmac);
+    if make_own(run).await {
         run.ask("one's own", fields(json!("$own token"))).await;
+    }
+}
+
+/// Makes a token of the principal's own and keeps it, if it may have one.
+async fn make_own(run: &mut Run<'_>) -> bool {
+    let step = "one's own, made first";
+    let made = run
+        .ask_as(api("CreateDelegationToken"), 3, step, created(None))
+        .await;
+    let Some(made) = made else {
+        return false;
+    };
+    run.keep("own token", &made, hmac);
+    for (side, made) in run.sides.iter_mut().zip(&made) {
+        if made.int("ErrorCode") != 0 {
+            return false;
+        }
+        wait_for(side, made.str("TokenId")).await;
+    }
+    true
+}
+
+/// The broker knows a token a moment after the controller has made it.
+async fn wait_for(side: &mut Side, id: Option<&str>) {
+    let all = side.request(api("DescribeDelegationToken"), 3, &json!({"Owners": null}));
+    while let Ok(answer) = side.ask(&all).await {
+        let mut tokens = answer.body.structs("Tokens");
+        if tokens.any(|token| token.str("TokenId") == id) {
+            return;
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }

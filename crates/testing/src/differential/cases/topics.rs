@@ -2,6 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
+use tubeway_protocol::ApiKey;
+use tubeway_protocol::value::Struct;
+
 use super::super::run::Run;
 use super::super::scenario::ROLES;
 
@@ -53,8 +56,26 @@ async fn metadata(run: &mut Run<'_>) {
         by_id.push(json!({"Name": null, "TopicId": NOBODYS}));
         run.ask("by id", ask(by_id.into(), false)).await;
     }
-    run.ask("by name, creating what is missing", ask(named, true))
+    let created = run
+        .ask("by name, creating what is missing", ask(named, true))
         .await;
+    if let Some(created) = created {
+        wait_for_created(run, &created).await;
+    }
+}
+
+/// A topic that is created by the way is there some time after the answer,
+/// which says until then that there is none.
+async fn wait_for_created(run: &mut Run<'_>, answers: &[Struct; 2]) {
+    for (side, answer) in run.sides.iter_mut().zip(answers) {
+        let names: Json = answer
+            .structs("Topics")
+            .filter(|topic| [3, 5].contains(&topic.int("ErrorCode")))
+            .map(|topic| json!({"Name": topic.str("Name")}))
+            .collect();
+        let fields = json!({"Topics": names, "AllowAutoTopicCreation": false});
+        side.must(ApiKey::METADATA, &fields).await;
+    }
 }
 
 async fn create(run: &mut Run<'_>) {

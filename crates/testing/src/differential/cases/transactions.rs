@@ -33,6 +33,20 @@ pub(super) async fn begin(run: &mut Run<'_>, transactional_id: &str) -> [Produce
     })
 }
 
+/// Waits until a transaction that was ended is over: its markers are written
+/// after the answer.
+pub(super) async fn ended(run: &mut Run<'_>, transactional_id: &str) {
+    let ids = json!({"TransactionalIds": [transactional_id]});
+    run.until(api("DescribeTransactions"), ids, |answer| {
+        let mut states = answer.structs("TransactionStates");
+        states.all(|state| {
+            let state = state.str("TransactionState").unwrap_or_default();
+            !state.starts_with("Prepare")
+        })
+    })
+    .await;
+}
+
 pub(super) async fn perform(run: &mut Run<'_>) {
     match run.api.0 {
         22 => producer_ids(run).await,
@@ -142,6 +156,7 @@ async fn end(run: &mut Run<'_>) {
             });
             run.ask(&format!("{role}, committed: {committed}"), fields)
                 .await;
+            ended(run, &id).await;
         }
     }
     let fields = json!({
