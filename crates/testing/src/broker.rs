@@ -214,6 +214,11 @@ impl TestBroker {
         (Ipv4Addr::LOCALHOST, self.ports.sasl).into()
     }
 
+    /// Address of the controller's listener.
+    pub fn controller(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports.controller).into()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

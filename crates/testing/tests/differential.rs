@@ -1,13 +1,42 @@
 //! Two brokers, answer by answer (`tubeway_testing::differential`).
 
+use std::fs;
+use std::path::Path;
+
+use tubeway_testing::differential::report::Report;
 use tubeway_testing::differential::suite::{Filter, Second, compare};
 
+/// Runs the suite and leaves what it found in `target/differential/<name>.txt`.
+async fn run(name: &str, second: Second, filter: &Filter) -> Report {
+    let report = compare(second, filter).await.expect("the suite runs");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../differential");
+    let text = format!("{report}\ncovered:\n{}", report.coverage_list());
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join(format!("{name}.txt")), text).expect("a file");
+    println!("{}", report.summary());
+    report
+}
+
+/// The harness is quiet: what it calls a difference is one.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_brokers_with_the_same_acls_answer_alike() {
-    let report = compare(Second::Native, &Filter::from_env())
-        .await
-        .expect("the suite runs");
-    println!("{report}\n{}", report.coverage_list());
+    let report = run("native", Second::Native, &Filter::from_env()).await;
     assert!(report.missing.is_empty(), "{:?}", report.missing);
-    assert_eq!(report.different().count(), 0);
+    let different: Vec<_> = report.different().map(ToString::to_string).collect();
+    assert!(different.is_empty(), "{}", different.join("\n"));
 }
+
+/// The harness sees: of a broker at which everybody may do everything, nearly
+/// every API answers otherwise to somebody who may do nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_without_rules_answers_otherwise() {
+    let mut filter = Filter::from_env();
+    filter.newest_only = true;
+    filter.scenarios = Some(vec!["denied".to_owned()]);
+    let report = run("open", Second::Open, &filter).await;
+    let blind: Vec<_> = report.apis_without_difference().collect();
+    assert_eq!(blind, NO_RULES, "APIs whose answers are alike");
+}
+
+/// APIs that answer alike whatever the rules are.
+const NO_RULES: [&str; 0] = [];

@@ -72,12 +72,13 @@ const UNORDERED: &[(i16, &str, &[&str])] = &[
     ),
     (29, "Acls", &["Principal", "Operation", "PermissionType"]),
     (31, "MatchingAcls", &["ResourceType", "ResourceName"]),
-    (
-        41,
-        "Tokens",
-        &["PrincipalName", "TokenRequesterPrincipalName"],
-    ),
+    (41, "Tokens", &["PrincipalName", "TokenId"]),
     // By topic id.
+    (27, "Topics", &["Name"]),
+    (69, "TopicPartitions", &["TopicName"]),
+    (77, "TopicPartitions", &["TopicName"]),
+    (91, "Responses", &["TopicName"]),
+    (92, "Responses", &["TopicName"]),
     (90, "Topics", &["TopicName"]),
 ];
 
@@ -200,6 +201,10 @@ impl Normal {
             return String::new();
         };
         let show = |key: &&str| match item.get(key) {
+            // Those that the case has seen before; the others are all alike.
+            Some(Value::String(id)) if *key == "TokenId" => {
+                format!("{:?}", self.ids.get(&id[..]))
+            }
             Some(Value::String(text)) => String::from_utf8_lossy(text).into_owned(),
             Some(Value::Uuid(id)) => self.topics.get(id).cloned().unwrap_or_default(),
             other => format!("{other:?}"),

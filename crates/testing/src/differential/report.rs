@@ -37,6 +37,29 @@ impl Report {
         self.outcomes.iter().filter(|o| !o.differences.is_empty())
     }
 
+    /// Names of APIs that were alike in all that was compared.
+    pub fn apis_without_difference(&self) -> impl Iterator<Item = &'static str> {
+        let different: BTreeSet<_> = self.different().map(|o| o.api).collect();
+        let all: BTreeSet<_> = self.outcomes.iter().map(|o| o.api).collect();
+        all.into_iter()
+            .filter(move |api| !different.contains(api))
+            .filter_map(ApiKey::name)
+    }
+
+    /// One line: how much was compared, and how much differs.
+    pub fn summary(&self) -> String {
+        let versions = self.coverage();
+        let apis: BTreeSet<_> = versions.keys().map(|(api, _)| *api).collect();
+        format!(
+            "{} APIs, {} versions, {} triples with a scenario, {} comparisons, {} differ",
+            apis.len(),
+            versions.len(),
+            self.triples(),
+            self.outcomes.len(),
+            self.different().count()
+        )
+    }
+
     /// What was covered: versions and scenarios of each API.
     pub fn coverage(&self) -> BTreeMap<(ApiKey, i16), BTreeSet<&str>> {
         let mut covered: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
@@ -68,17 +91,7 @@ impl Report {
 /// A summary, and every difference.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let versions = self.coverage();
-        let apis: BTreeSet<_> = versions.keys().map(|(api, _)| *api).collect();
-        writeln!(
-            f,
-            "{} APIs, {} versions, {} triples with a scenario, {} comparisons, {} differ",
-            apis.len(),
-            versions.len(),
-            self.triples(),
-            self.outcomes.len(),
-            self.different().count()
-        )?;
+        writeln!(f, "{}", self.summary())?;
         for outcome in self.different() {
             writeln!(f, "{outcome}")?;
         }

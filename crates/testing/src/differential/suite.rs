@@ -35,6 +35,8 @@ pub struct Filter {
     pub apis: Option<Vec<i16>>,
     /// Only scenarios of these names.
     pub scenarios: Option<Vec<String>>,
+    /// Only the newest version of each API.
+    pub newest_only: bool,
     /// Whether every answer of the first side goes to standard error.
     pub show: bool,
 }
@@ -231,7 +233,7 @@ impl Suite {
             if !self.filter.has_api(case) {
                 continue;
             }
-            let first = if scenario.newest_only {
+            let first = if scenario.newest_only || self.filter.newest_only {
                 offered.last
             } else {
                 offered.first
@@ -260,20 +262,9 @@ impl Suite {
                 report: &mut *report,
                 show: self.filter.show,
             };
-            let begun = std::time::Instant::now();
             cases::perform(&mut run).await;
-            let mid = begun.elapsed();
             for after in case.after {
                 cases::look(&mut run, *after).await;
-            }
-            if std::env::var("TIMES").is_ok() {
-                eprintln!(
-                    "TIME {} {} {:.0?} {:.0?}",
-                    case.api,
-                    version,
-                    mid,
-                    begun.elapsed()
-                );
             }
         }
         tokio::join!(world::clear(a, scenario), world::clear(b, scenario));

@@ -98,9 +98,21 @@ pub fn forgive(side: &mut Side, broker: &TestBroker, super_users: &[String]) {
     normal.replace(broker.folder().display().to_string(), "<folder>");
     normal.replace(broker.bootstrap().port().to_string(), "<port>");
     normal.replace(broker.sasl_bootstrap().port().to_string(), "<sasl port>");
+    normal.replace(broker.controller().port().to_string(), "<controller port>");
+    normal.replace(directory_id(broker), "<directory id>");
     if !super_users.is_empty() {
         normal.replace(format!(";{}", super_users.join(";")), "");
     }
+}
+
+/// What the broker's voter directory is called, at random.
+fn directory_id(broker: &TestBroker) -> String {
+    let file = broker.folder().join("data/meta.properties");
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let id = text
+        .lines()
+        .find_map(|line| line.strip_prefix("directory.id="));
+    id.expect("a directory id").to_owned()
 }
 
 /// Creates ACLs, as the super user.

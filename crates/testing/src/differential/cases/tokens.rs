@@ -1,10 +1,12 @@
 //! Delegation tokens.
 
+use std::time::Instant;
+
 use serde_json::{Value as Json, json};
 use tubeway_protocol::value::{Struct, Value};
 
 use super::super::run::Run;
-use super::super::side::{AGAIN, Side, api};
+use super::super::side::{AGAIN, SETTLE, Side, api};
 
 /// Whose tokens a case asks for that are not its principal's.
 const OTHER: &str = "spiffe://cluster.local/ns/differential/sa/other";
@@ -77,7 +79,9 @@ async fn make_own(run: &mut Run<'_>) -> bool {
 /// The broker knows a token a moment after the controller has made it.
 async fn wait_for(side: &mut Side, id: Option<&str>) {
     let all = side.request(api("DescribeDelegationToken"), 3, &json!({"Owners": null}));
+    let deadline = Instant::now() + SETTLE;
     while let Ok(answer) = side.ask(&all).await {
+        assert!(Instant::now() < deadline, "{}: {id:?} never shows", side.name);
         let mut tokens = answer.body.structs("Tokens");
         if tokens.any(|token| token.str("TokenId") == id) {
             return;
