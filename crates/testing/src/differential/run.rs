@@ -15,6 +15,10 @@ use super::side::{AGAIN, Side};
 /// Longest time until both sides have come to the same state: markers of
 /// transactions are written after the answer.
 const SETTLE: Duration = Duration::from_secs(15);
+/// The same once so many differences have been found that another is no news.
+const HURRY: Duration = Duration::from_millis(300);
+/// So many.
+const MANY: usize = 20;
 
 /// A case as it runs.
 pub struct Run<'a> {
@@ -144,7 +148,8 @@ impl Run<'_> {
     /// Compares what both hold, as the super user sees it. A difference counts
     /// only if it lasts.
     pub async fn state(&mut self, what: &str, api: ApiKey, fields: Json) {
-        let deadline = Instant::now() + SETTLE;
+        let many = self.report.different().nth(MANY).is_some();
+        let deadline = Instant::now() + if many { HURRY } else { SETTLE };
         loop {
             let [a, b] = &mut self.sides;
             let answers = tokio::join!(a.admin(api, &fields), b.admin(api, &fields));

@@ -81,7 +81,11 @@ async fn wait_for(side: &mut Side, id: Option<&str>) {
     let all = side.request(api("DescribeDelegationToken"), 3, &json!({"Owners": null}));
     let deadline = Instant::now() + SETTLE;
     while let Ok(answer) = side.ask(&all).await {
-        assert!(Instant::now() < deadline, "{}: {id:?} never shows", side.name);
+        assert!(
+            Instant::now() < deadline,
+            "{}: {id:?} never shows",
+            side.name
+        );
         let mut tokens = answer.body.structs("Tokens");
         if tokens.any(|token| token.str("TokenId") == id) {
             return;
