@@ -54,7 +54,7 @@ pub struct Scenario {
 struct Rules {
     principal: String,
     host: String,
-    rules: Vec<AclBinding>,
+    written: Vec<AclBinding>,
 }
 
 /// All scenarios. `names` are those of literal rules: kinds, and what comes
@@ -166,7 +166,7 @@ fn wildcard(rules: &mut Rules) {
         WILDCARD,
     );
     rules.cluster(allow, Operation::All);
-    rules.principal = EVERY_PRINCIPAL.to_owned();
+    EVERY_PRINCIPAL.clone_into(&mut rules.principal);
     for kind in NAMED {
         rules.prefixed(Permission::Deny, Operation::All, kind, "bad");
         rules.prefixed(Permission::Deny, Operation::Write, kind, "seen");
@@ -219,11 +219,11 @@ impl Scenario {
         let mut rules = Rules {
             principal: principal.clone(),
             host: WILDCARD.to_owned(),
-            rules: Vec::new(),
+            written: Vec::new(),
         };
         write(&mut rules);
         // Prefixes are within the scenario's own names.
-        for rule in &mut rules.rules {
+        for rule in &mut rules.written {
             if rule.pattern == PatternType::Prefixed {
                 rule.name = format!("{name}.{}", rule.name);
             }
@@ -232,7 +232,7 @@ impl Scenario {
             name: name.to_owned(),
             principal,
             from: Ipv4Addr::LOCALHOST,
-            rules: rules.rules,
+            rules: rules.written,
             newest_only: false,
         }
     }
@@ -253,7 +253,7 @@ impl Rules {
         kind: ResourceType,
         name: &str,
     ) {
-        self.rules.push(AclBinding {
+        self.written.push(AclBinding {
             resource_type: kind,
             name: name.to_owned(),
             pattern: PatternType::Literal,
@@ -272,7 +272,7 @@ impl Rules {
         role: &str,
     ) {
         self.add(permission, operation, kind, &format!("{role}."));
-        if let Some(rule) = self.rules.last_mut() {
+        if let Some(rule) = self.written.last_mut() {
             rule.pattern = PatternType::Prefixed;
         }
     }

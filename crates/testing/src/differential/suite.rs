@@ -293,12 +293,9 @@ impl Suite {
 
 /// What the resources of the case's versions are called after the role.
 fn own_names(case: &Case, versions: Versions) -> impl Iterator<Item = String> {
-    let versions = if case.own {
-        versions.first..=versions.last
-    } else {
-        1..=0
-    };
-    versions.map(move |version| own_name(ApiKey(case.api), version))
+    let name = |version| own_name(ApiKey(case.api), version);
+    let all = versions.first..=versions.last;
+    all.filter(|_| case.own).map(name)
 }
 
 /// APIs that there are cases for and that a sidecar may refuse to clients.

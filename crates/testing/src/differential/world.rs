@@ -214,8 +214,8 @@ async fn create_topics(side: &mut Side, topics: &[(String, i32)]) {
         .iter()
         .map(|(name, _)| json!({"Name": name}))
         .collect();
-    let named = json!({"Topics": names, "AllowAutoTopicCreation": false});
-    let known = side.must(ApiKey::METADATA, &named).await;
+    let fields = json!({"Topics": names, "AllowAutoTopicCreation": false});
+    let known = side.must(ApiKey::METADATA, &fields).await;
     for topic in known.structs("Topics") {
         if let (Some(name), Some(Value::Uuid(id))) = (topic.str("Name"), topic.get("TopicId")) {
             side.learn(name, *id);

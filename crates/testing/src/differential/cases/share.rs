@@ -22,7 +22,7 @@ pub(super) async fn perform(run: &mut Run<'_>) {
     }
 }
 
-fn joins(group: &str, member: &str, topics: Json, epoch: i32) -> Json {
+fn joins(group: &str, member: &str, topics: &Json, epoch: i32) -> Json {
     json!({
         "GroupId": group, "MemberId": member, "MemberEpoch": epoch, "SubscribedTopicNames": topics,
     })
@@ -32,17 +32,20 @@ async fn heartbeat(run: &mut Run<'_>) {
     for role in ROLES {
         let group = run.of(role);
         let good = json!([run.base("good")]);
-        run.ask(&format!("the group {role}"), joins(&group, MEMBER, good, 0))
-            .await;
+        run.ask(
+            &format!("the group {role}"),
+            joins(&group, MEMBER, &good, 0),
+        )
+        .await;
         run.ask(
             &format!("the group {role}, leaving"),
-            joins(&group, MEMBER, Json::Null, -1),
+            joins(&group, MEMBER, &Json::Null, -1),
         )
         .await;
     }
     for role in ROLES {
         let topics = json!([run.base("good"), run.base(role)]);
-        let fields = joins(&run.of("good"), &format!("mine-{role}"), topics, 0);
+        let fields = joins(&run.of("good"), &format!("mine-{role}"), &topics, 0);
         run.ask(&format!("subscribed to good and {role}"), fields)
             .await;
     }
@@ -50,14 +53,14 @@ async fn heartbeat(run: &mut Run<'_>) {
 
 async fn describe(run: &mut Run<'_>) {
     for role in EXISTING {
-        let fields = joins(&run.of(role), MEMBER, json!([run.base("good")]), 0);
+        let fields = joins(&run.of(role), MEMBER, &json!([run.base("good")]), 0);
         settle(run, fields).await;
     }
     let fields = json!({"GroupIds": run.all(), "IncludeAuthorizedOperations": true});
     run.ask("that read an allowed topic", fields.clone()).await;
     for role in EXISTING {
         let topics = json!([run.base("good"), run.base("bad")]);
-        settle(run, joins(&run.of(role), MEMBER, topics, 0)).await;
+        settle(run, joins(&run.of(role), MEMBER, &topics, 0)).await;
     }
     run.ask("that read a denied one too", fields).await;
 }
@@ -105,7 +108,7 @@ async fn join_all(run: &mut Run<'_>, role: &str) {
     )
     .await;
     let topics: Json = EXISTING.iter().map(|role| run.base(role)).collect();
-    settle(run, joins(&group, MEMBER, topics, 0)).await;
+    settle(run, joins(&group, MEMBER, &topics, 0)).await;
 }
 
 fn to_fetch(group: &str, epoch: i32, topics: &Json) -> Json {
@@ -208,7 +211,7 @@ async fn state(run: &mut Run<'_>) {
 async fn make_groups(run: &mut Run<'_>) {
     for role in EXISTING {
         join_all(run, role).await;
-        let fields = joins(&run.of(role), MEMBER, Json::Null, -1);
+        let fields = joins(&run.of(role), MEMBER, &Json::Null, -1);
         run.must(api("ShareGroupHeartbeat"), fields).await;
     }
 }

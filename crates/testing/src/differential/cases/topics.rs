@@ -115,8 +115,7 @@ async fn delete(run: &mut Run<'_>) {
             .await;
     }
     let named = run.each(|name| json!({"Name": name}));
-    let names = run.all();
-    let fields = json!({"Topics": named, "TopicNames": names, "TimeoutMs": 5000});
+    let fields = json!({"Topics": named, "TopicNames": run.all(), "TimeoutMs": 5000});
     run.ask("by name", fields).await;
     let twice = json!({
         "Topics": [{"Name": run.of("bad")}, {"Name": run.of("bad")}],
