@@ -3,11 +3,16 @@
 use std::fs;
 use std::path::Path;
 
+use tokio::sync::Mutex;
 use tubeway_testing::differential::report::Report;
 use tubeway_testing::differential::suite::{Filter, Second, compare};
 
+/// One pair of brokers at a time: two pairs would only be in each other's way.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 /// Runs the suite and leaves what it found in `target/differential/<name>.txt`.
 async fn run(name: &str, second: Second, filter: &Filter) -> Report {
+    let _alone = ALONE.lock().await;
     let report = compare(second, filter).await.expect("the suite runs");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../differential");
     let text = format!("{report}\ncovered:\n{}", report.coverage_list());

@@ -15,6 +15,8 @@ pub const CHOSEN: &str = "mine";
 enum Rule {
     /// Made up by the broker: becomes the number of its first appearance.
     Id,
+    /// Where the broker sees the client: behind a sidecar that is the sidecar.
+    Host,
     /// A time, a port, or a size that depends on time: becomes 0 if it is above 0.
     Moment,
 }
@@ -24,6 +26,7 @@ const FIELDS: &[(Option<i16>, &str, Rule)] = &[
     (None, "ThrottleTimeMs", Rule::Moment),
     (None, "Port", Rule::Moment),
     (None, "MemberId", Rule::Id),
+    (None, "ClientHost", Rule::Host),
     (Some(11), "Leader", Rule::Id),
     (None, "ProducerId", Rule::Id),
     (None, "SessionId", Rule::Id),
@@ -72,7 +75,7 @@ const UNORDERED: &[(i16, &str, &[&str])] = &[
     ),
     (29, "Acls", &["Principal", "Operation", "PermissionType"]),
     (31, "MatchingAcls", &["ResourceType", "ResourceName"]),
-    (41, "Tokens", &["PrincipalName", "TokenId"]),
+    (41, "Tokens", &["PrincipalName", "Renewers", "TokenId"]),
     // By topic id.
     (27, "Topics", &["Name"]),
     (69, "TopicPartitions", &["TopicName"]),
@@ -154,6 +157,9 @@ impl Normal {
             (Some(Rule::Id), value) => self.made_up(value),
             (Some(Rule::Moment), Value::Int32(number)) if *number > 0 => *number = 0,
             (Some(Rule::Moment), Value::Int64(number)) if *number > 0 => *number = 0,
+            (Some(Rule::Host), Value::String(text)) if !text.is_empty() => {
+                *text = Bytes::from_static(b"<host>");
+            }
             (Some(Rule::Moment), Value::Uint16(number)) => *number = 0,
             (None, Value::String(text)) => *text = self.text(text),
             _ => {}

@@ -79,7 +79,7 @@ pub async fn broker(
         .with_property("delegation.token.secret.key", "a secret of this test")
         .with_property("log.cleaner.enable", "false")
         // The records are years old.
-        .with_property("log.retention.check.interval.ms", never);
+        .with_property("log.retention.ms", "-1");
     for kind in ["consumer", "share", "streams"] {
         for name in ["session.timeout.ms", "max.session.timeout.ms"] {
             options = options.with_property(&format!("group.{kind}.{name}"), never);
