@@ -16,10 +16,14 @@
 //! * A broker that refuses for want of rights on the cluster sometimes says
 //!   `Request Request(processor=1, …) needs ALTER permission.`, with its own
 //!   addresses in it; here it is the error's standard message.
-//! * Where several topics are refused, brokers list them in the order of a hash
-//!   map; here they are in the order of the request.
+//! * DeleteTopics answers in a random order, and DeleteRecords,
+//!   AddPartitionsToTxn, WriteTxnMarkers and Metadata of more than four topics in
+//!   the order of Scala's hash maps; here it is that of the request.
+//! * AlterShareGroupOffsets tells the id of a topic that it refuses, and so that
+//!   it exists; here the id is zero, as everywhere else.
 //! * Errors that come before access and depend on the broker (a feature that is
-//!   off, a topic deletion that is disabled) are seen only by callers with access.
+//!   off, deletion that is disabled, a broker's configuration that is not valid)
+//!   are seen only by callers with access.
 //!
 //! # What only a broker can do
 //! What a consumer group's regular expression matches (KIP-848), and which

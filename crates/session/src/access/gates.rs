@@ -204,7 +204,7 @@ fn alter_scram(case: &Case<'_>, code: i16) -> Struct {
     let mut users: Vec<_> = deleted
         .chain(case.request.structs("Upsertions").map(name))
         .collect();
-    users.sort_by(|a, b| tree::java_order(a, b));
+    users.sort_by_cached_key(|user| tree::utf16(user));
     users.dedup();
     for user in users {
         let mut entry = tree::element(&response, "Results");

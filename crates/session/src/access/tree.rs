@@ -105,14 +105,14 @@ pub(super) fn nullable(bytes: Option<Bytes>) -> Value {
     bytes.map_or(Value::Null, Value::String)
 }
 
-/// How Java orders strings: by UTF-16 code units.
+/// The UTF-16 code units of a name: how Java compares and hashes strings.
+pub(super) fn utf16(text: &[u8]) -> Vec<u16> {
+    String::from_utf8_lossy(text).encode_utf16().collect()
+}
+
+/// How Java orders strings.
 pub(super) fn java_order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
-    let units = |text: &[u8]| {
-        String::from_utf8_lossy(text)
-            .encode_utf16()
-            .collect::<Vec<_>>()
-    };
-    units(a).cmp(&units(b))
+    utf16(a).cmp(&utf16(b))
 }
 
 /// Sorts names as a `java.util.HashSet` of them lists them, where brokers answer
@@ -123,10 +123,9 @@ pub(super) fn java_set_order<T>(entries: &mut [T], all: usize, name: impl Fn(&T)
     while all as u64 * 4 > u64::from(slots) * 3 {
         slots *= 2;
     }
-    entries.sort_by_key(|entry| {
-        let name = name(entry);
-        let text = String::from_utf8_lossy(&name);
-        let hash = text.encode_utf16().fold(0_u32, |hash, unit| {
+    entries.sort_by_cached_key(|entry| {
+        let units = utf16(&name(entry)).into_iter();
+        let hash = units.fold(0_u32, |hash, unit| {
             hash.wrapping_mul(31).wrapping_add(u32::from(unit))
         });
         (hash ^ (hash >> 16)) & (slots - 1)
