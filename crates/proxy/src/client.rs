@@ -24,12 +24,13 @@ use tubeway_telemetry::Shutdown;
 
 use crate::accept::Listener;
 use crate::admin::Health;
-use crate::control::{Control, Topologies};
+use crate::control::{Control, InForce, Topologies};
 use crate::dial;
 use crate::metrics::Metrics;
 use crate::node::names::TopicNames;
 use crate::observe::Counting;
 use crate::pump::{End, Surroundings, pump};
+use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
 use crate::settings::{ClientSettings, Settings};
 
@@ -60,11 +61,15 @@ pub async fn run(
     health: Health,
     shutdown: Shutdown,
 ) -> Result<()> {
-    // Access is for the nodes' sidecars to decide: none comes here.
+    // Rules and quotas are for the nodes' sidecars: none come here.
+    let in_force = InForce {
+        rules: RulesInForce::default(),
+        quotas: QuotasInForce::none()?,
+    };
     let topology = Control::start(
         settings.clone(),
         identity.clone(),
-        RulesInForce::default(),
+        in_force,
         shutdown.clone(),
     );
     let own = tokio::select! {

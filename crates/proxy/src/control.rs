@@ -14,14 +14,15 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{info, warn};
 use tubeway_config::stream::{
-    ACCESS, Outcome, Report, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, Update,
+    ACCESS, Outcome, QUOTAS, Report, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, USAGE_EVERY, Update,
 };
-use tubeway_config::{Access, ClusterRef, Topology};
+use tubeway_config::{Access, ClusterRef, Quotas, Topology, UsageReporter};
 use tubeway_identity::IdentityStore;
 use tubeway_identity::channel::{H2, tls_channel};
 use tubeway_identity::tls::{Expected, client_config_checking_name};
 use tubeway_telemetry::Shutdown;
 
+use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
 use crate::settings::Settings;
 
@@ -36,7 +37,16 @@ pub struct Control {
     settings: Arc<Settings>,
     identity: IdentityStore,
     topology: watch::Sender<Option<Arc<Topology>>>,
-    rules: RulesInForce,
+    in_force: InForce,
+}
+
+/// What a node's sidecar enforces, as far as the operator has told it.
+#[derive(Clone)]
+pub struct InForce {
+    /// Who may do what.
+    pub rules: RulesInForce,
+    /// How much of it.
+    pub quotas: QuotasInForce,
 }
 
 /// Why one attempt at the stream ended.
@@ -53,12 +63,12 @@ enum StreamEnd {
 // === impl Control ===
 
 impl Control {
-    /// Starts from what was saved, and follows the operator in a task. The
-    /// access rules that come are set in `rules`.
+    /// Starts from what was saved, and follows the operator in a task. Rules and
+    /// quotas that come are put into `in_force`.
     pub fn start(
         settings: Arc<Settings>,
         identity: IdentityStore,
-        rules: RulesInForce,
+        in_force: InForce,
         shutdown: Shutdown,
     ) -> Topologies {
         let (topology, receiver) = watch::channel(None);
@@ -66,9 +76,9 @@ impl Control {
             settings,
             identity,
             topology,
-            rules,
+            in_force,
         };
-        for concern in [TOPOLOGY, ACCESS] {
+        for concern in [TOPOLOGY, ACCESS, QUOTAS] {
             control.restore(concern);
         }
         tokio::spawn(async move {
@@ -132,7 +142,7 @@ impl Control {
                 cluster_name: self.settings.cluster.name.clone(),
                 pod: self.settings.pod.clone(),
             }),
-            outcome: None,
+            ..Report::default()
         };
         // The channel is new and has room, so this cannot wait.
         let _ = reports.send(subscribe).await;
@@ -145,17 +155,35 @@ impl Control {
             )
             .await?;
         let mut updates = response.into_inner();
-        while let Some(update) = updates.message().await? {
-            let outcome = self.apply(&update);
-            let report = Report {
-                subscribe: None,
-                outcome: Some(outcome),
+        let mut usage = UsageReporter::default();
+        let mut tick = tokio::time::interval(USAGE_EVERY);
+        loop {
+            let report = tokio::select! {
+                update = updates.message() => match update? {
+                    None => return Ok(()),
+                    Some(update) => Report {
+                        outcome: Some(self.apply(&update)),
+                        ..Report::default()
+                    },
+                },
+                _ = tick.tick() => {
+                    let quotas = &self.in_force.quotas;
+                    let used = quotas.used();
+                    // Without limits of the whole cluster there is nothing to say.
+                    let Some(usage) = usage.report(quotas.now(), &used).filter(|_| !used.is_empty())
+                    else {
+                        continue;
+                    };
+                    Report {
+                        usage: Some(usage),
+                        ..Report::default()
+                    }
+                }
             };
             if reports.send(report).await.is_err() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     fn apply(&self, update: &Update) -> Outcome {
@@ -186,6 +214,7 @@ impl Control {
         match concern {
             TOPOLOGY => self.take_topology(document),
             ACCESS => self.take_access(document),
+            QUOTAS => self.take_quotas(document),
             other => Err(format!("this sidecar does not know the concern {other:?}")),
         }
     }
@@ -206,7 +235,14 @@ impl Control {
     fn take_access(&self, document: &[u8]) -> Result<bool, String> {
         let new = Access::from_json(document).map_err(|e| e.to_string())?;
         self.check_cluster(&new.cluster)?;
-        Ok(self.rules.replace(new.access))
+        Ok(self.in_force.rules.replace(new.access))
+    }
+
+    fn take_quotas(&self, document: &[u8]) -> Result<bool, String> {
+        let new = Quotas::from_json(document).map_err(|e| e.to_string())?;
+        self.check_cluster(&new.cluster)?;
+        let replaced = self.in_force.quotas.replace(&new.quotas);
+        replaced.map(|()| true).map_err(|e| e.to_string())
     }
 
     fn check_cluster(&self, of: &ClusterRef) -> Result<(), String> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tubeway_policy::quota::{Charger, InvalidQuotas, Meter, QuotaRules};
+use tubeway_policy::quota::{Charger, InvalidQuotas, Meter, QuotaRules, Used};
 
 /// What all connections charge, by one clock. Clones share it.
 #[derive(Clone)]
@@ -34,6 +34,11 @@ impl QuotasInForce {
     /// For a connection of this principal.
     pub fn charger(&self, principal: Arc<str>) -> Charger {
         self.meter.charger(principal)
+    }
+
+    /// What has been used of limits of the whole cluster.
+    pub fn used(&self) -> Vec<Used> {
+        self.meter.used()
     }
 
     /// From now on these count; what is owed stays owed.

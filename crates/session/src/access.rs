@@ -211,6 +211,12 @@ impl Access<'_> {
         self.may(operation, ResourceType::Topic, name)
     }
 
+    /// Whether all of a topic may be used so, and not just some partitions.
+    fn whole_topic(&self, operation: Operation, name: &[u8]) -> bool {
+        std::str::from_utf8(name)
+            .is_ok_and(|name| self.rules.whole_topic(self.caller, operation, name).allowed)
+    }
+
     fn group(&self, operation: Operation, name: &[u8]) -> bool {
         self.may(operation, ResourceType::Group, name)
     }

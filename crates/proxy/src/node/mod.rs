@@ -24,7 +24,7 @@ use tubeway_telemetry::Shutdown;
 
 use crate::accept::Listener;
 use crate::admin::Health;
-use crate::control::{Control, Topologies};
+use crate::control::{Control, InForce, Topologies};
 use crate::metrics::Metrics;
 use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
@@ -43,8 +43,7 @@ struct NodeSidecar {
     secret: Arc<str>,
     run_dir: RunDir,
     topology: Topologies,
-    rules: RulesInForce,
-    quotas: QuotasInForce,
+    in_force: InForce,
     metrics: Metrics,
     shutdown: Shutdown,
 }
@@ -66,12 +65,14 @@ pub async fn run(
     let secret = run_dir
         .peer_secret(|| Alphanumeric.sample_string(&mut rand::rng(), 32))
         .context("cannot write peer-secret for the broker")?;
-    let rules = RulesInForce::default();
-    let quotas = QuotasInForce::none()?;
+    let in_force = InForce {
+        rules: RulesInForce::default(),
+        quotas: QuotasInForce::none()?,
+    };
     let topology = Control::start(
         settings.clone(),
         identity.clone(),
-        rules.clone(),
+        in_force.clone(),
         shutdown.clone(),
     );
     let nodes = tokio::select! {
@@ -86,8 +87,7 @@ pub async fn run(
         secret: secret.into(),
         run_dir,
         topology,
-        rules,
-        quotas,
+        in_force,
         metrics,
         shutdown,
     };
@@ -115,8 +115,8 @@ impl NodeSidecar {
             signer,
             takes_logins,
             names,
-            rules: self.rules.clone(),
-            quotas: self.quotas.clone(),
+            rules: self.in_force.rules.clone(),
+            quotas: self.in_force.quotas.clone(),
             metrics: self.metrics.clone(),
             shutdown: self.shutdown.clone(),
         };

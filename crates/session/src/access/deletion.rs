@@ -121,7 +121,7 @@ fn by_name(access: &Access<'_>, name: &Bytes, questions: &mut Questions) -> Fate
     if !access.topic(Operation::Describe, name) {
         return refuse(TOPIC_DENIED);
     }
-    if access.topic(Operation::Delete, name) {
+    if access.whole_topic(Operation::Delete, name) {
         return Fate::Send;
     }
     refuse(match exists(access, name, questions) {
@@ -139,7 +139,7 @@ fn by_id(access: &Access<'_>, id: [u8; 16], questions: &mut Questions) -> Fate {
             return Fate::Send;
         }
     };
-    if access.topic(Operation::Delete, &name) {
+    if access.whole_topic(Operation::Delete, &name) {
         return Fate::Send;
     }
     let visible = access.topic(Operation::Describe, &name);

@@ -4,11 +4,14 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tokio::net::{TcpListener, TcpStream};
 use tubeway_policy::SpiffeId;
-use tubeway_policy::rules::AccessRules;
-use tubeway_proxy::pump::{Tokens, pump};
-use tubeway_session::{Observe, Session, Topic};
+use tubeway_policy::rules::{AccessRules, Authorizer, Caller};
+use tubeway_proxy::node::names::TopicNames;
+use tubeway_proxy::pump::{Surroundings, pump};
+use tubeway_session::access::{Exists, NameOf, Names, Questions};
+use tubeway_session::{Answers, Guard, Observe, Session, SharedNames, Topic, TopicId};
 use tubeway_telemetry::Shutdown;
 
 use super::client::Target;
@@ -23,13 +26,16 @@ pub async fn sidecar(
     broker: SocketAddr,
     principal: SpiffeId,
     rules: Arc<AccessRules>,
+    names: TopicNames,
 ) -> io::Result<Target> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let login = Arc::new(Principal {
         keys,
         id: principal,
+        names,
     });
+    let rules = Arc::new(Authorizer::new((*rules).clone()));
     tokio::spawn(async move {
         while let Ok((client, from)) = listener.accept().await {
             tokio::spawn(serve(client, from, broker, login.clone(), rules.clone()));
@@ -44,35 +50,70 @@ async fn serve(
     from: SocketAddr,
     broker: SocketAddr,
     login: Arc<Principal>,
-    rules: Arc<AccessRules>,
+    rules: Arc<Authorizer>,
 ) {
     let Ok(broker) = TcpStream::connect(broker).await else {
         return;
     };
     let shutdown = Shutdown::default();
-    let session = node_session(&login.id, from, &rules);
+    let caller = Caller {
+        principal: login.id.principal().into(),
+        host: from.ip(),
+        zone: None,
+    };
+    let names: SharedNames = Arc::new(Creating(login.names.clone()));
+    let session = Session::node(Guard::new(caller, rules, names));
     let ended = pump(client, broker, session, Uncounted, &*login, &shutdown);
     let _ = ended.await;
 }
 
-/// The session that enforces `rules` for `principal` from that address.
-///
-/// So far a session enforces none: this is where the rules go in once it does.
-fn node_session(_principal: &SpiffeId, _from: SocketAddr, _rules: &AccessRules) -> Session {
-    Session::node()
+/// The names asked for with the identity of the broker's own node.
+pub fn names(keys: &Keys, broker: SocketAddr) -> TopicNames {
+    let node = NODE.parse().expect("a SPIFFE id");
+    TopicNames::start(broker, keys.signer(), node, &Shutdown::default())
 }
+
+/// Who the sidecar itself is: a super user.
+pub const NODE: &str = "spiffe://cluster.local/ns/kafka/sa/node";
 
 struct Principal {
     keys: Arc<Keys>,
     id: SpiffeId,
+    names: TopicNames,
+}
+
+/// What is asked of a broker that creates topics.
+struct Creating(TopicNames);
+
+impl Names for Creating {
+    fn name_of(&self, id: &TopicId) -> NameOf {
+        self.0.name_of(id)
+    }
+
+    fn exists(&self, topic: &str) -> Exists {
+        self.0.exists(topic)
+    }
+
+    fn auto_create(&self) -> bool {
+        true
+    }
 }
 
 /// Counts nothing.
 struct Uncounted;
 
-impl Tokens for Principal {
+#[async_trait]
+impl Surroundings for Principal {
     fn token(&self) -> Option<String> {
         Some(self.keys.token(&self.id))
+    }
+
+    async fn ask(&self, questions: Questions) -> Option<Answers> {
+        self.names.ask(&questions).await
+    }
+
+    fn newer_rules(&self, _: &Arc<Authorizer>) -> Option<Arc<Authorizer>> {
+        None
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tubeway_policy::rules::AccessRules;
 use tubeway_protocol::schema::Versions;
 use tubeway_protocol::{ApiKey, Schemas};
+use tubeway_proxy::node::names::TopicNames;
 
 use super::cases::{self, CASES, Case};
 use super::client::{ClientError, Target};
@@ -12,7 +13,7 @@ use super::report::Report;
 use super::run::{Run, own_name};
 use super::scenario::{NAMED, Scenario, scenarios};
 use super::side::Side;
-use super::sidecar::sidecar;
+use super::sidecar::{NODE, names as names_at, sidecar};
 use super::world::{self, Keys};
 use crate::broker::{BrokerError, TestBroker};
 use crate::tools::{Tools, ToolsError};
@@ -65,6 +66,8 @@ struct Suite {
     second: Second,
     scenarios: Vec<Scenario>,
     rules: Arc<AccessRules>,
+    /// What the sidecar asks its broker about topics.
+    names: TopicNames,
     /// APIs with the versions that the brokers offer and we know.
     versions: Vec<(&'static Case, Versions)>,
     filter: Filter,
@@ -79,7 +82,11 @@ pub async fn compare(second: Second, filter: &Filter) -> Result<Report, SuiteErr
     let everybody: Vec<String> = scenarios(&[]).into_iter().map(|s| s.principal).collect();
     let super_users = match second {
         Second::Native => Vec::new(),
-        Second::Open | Second::Sidecar => everybody,
+        Second::Open => everybody,
+        Second::Sidecar => {
+            let node = format!("User:{NODE}");
+            everybody.into_iter().chain([node]).collect()
+        }
     };
     let (a, b) = tokio::join!(
         world::broker(&tools, &keys, &[]),
@@ -179,6 +186,7 @@ impl Suite {
             ..AccessRules::default()
         };
         Self {
+            names: names_at(&keys, brokers[1].sasl_bootstrap()),
             keys,
             brokers,
             second,
@@ -284,7 +292,14 @@ impl Suite {
             Second::Sidecar => {
                 let id = scenario.spiffe_id().parse().expect("a SPIFFE id");
                 let broker = self.brokers[1].sasl_bootstrap();
-                let target = sidecar(self.keys.clone(), broker, id, self.rules.clone()).await?;
+                let target = sidecar(
+                    self.keys.clone(),
+                    broker,
+                    id,
+                    self.rules.clone(),
+                    self.names.clone(),
+                )
+                .await?;
                 Ok(target.from(scenario.from))
             }
         }

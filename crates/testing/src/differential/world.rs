@@ -1,6 +1,7 @@
 //! The brokers that are compared, and what is in them before the first case.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls_pki_types::UnixTime;
@@ -28,7 +29,7 @@ const OTHER: &str = "spiffe://cluster.local/ns/differential/sa/other";
 
 /// The key with which everybody's logins are signed, at both brokers.
 pub struct Keys {
-    signer: LoginSigner,
+    signer: Arc<LoginSigner>,
     folder: TempDir,
 }
 
@@ -40,7 +41,10 @@ impl Keys {
         let signer = LoginSigner::generate().map_err(std::io::Error::other)?;
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join("jwks.json"), signer.jwks())?;
-        Ok(Self { signer, folder })
+        Ok(Self {
+            signer: Arc::new(signer),
+            folder,
+        })
     }
 
     /// A login as this identity.
@@ -53,6 +57,11 @@ impl Keys {
     /// The same as a client's login.
     pub fn login(&self, id: &str) -> Login {
         Login::Token(self.token(&id.parse().expect("a SPIFFE id")))
+    }
+
+    /// What signs logins.
+    pub fn signer(&self) -> Arc<LoginSigner> {
+        self.signer.clone()
     }
 
     fn jwks(&self) -> std::path::PathBuf {
