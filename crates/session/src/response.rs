@@ -213,9 +213,13 @@ fn begin(shared: &mut Shared, bytes: &[u8], first: bool) -> Result<Begin, Refusa
         }
         let changed = change_head(node, records, head, body, length);
         let changed = changed.map_err(|error| malformed(request, error.to_string()))?;
-        return match (changed, shared.in_flight.pop_front()) {
-            (Some(changed), Some(request)) => instead(changed, request, length - header.length),
-            _ => Ok(Begin::Later),
+        // The request stays in the queue until enough of its response is there.
+        let Some(changed) = changed else {
+            return Ok(Begin::Later);
+        };
+        return match shared.in_flight.pop_front() {
+            Some(request) => instead(changed, request, length - header.length),
+            None => Ok(Begin::Later),
         };
     }
     let Some(request) = shared.in_flight.pop_front() else {

@@ -261,7 +261,6 @@ impl Talk {
     ) -> (Option<Struct>, Struct) {
         self.next += 1;
         let sent = self.send(&request(self.next, body)).unwrap();
-        eprintln!("DBG {} v{} {}", body.layout().api(), body.layout().version(), self.session.rules().is_some());
         let seen = frames(&sent).first().map(|frame| read_request(frame));
         let answer = seen
             .as_ref()
