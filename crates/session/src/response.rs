@@ -157,6 +157,8 @@ impl Passing {
             Some(body) => body
                 .feed(bytes, routes)
                 .map_err(|error| malformed(&self.request, error)),
+            // Nothing in the place of nothing would be a step without end.
+            None if bytes.is_empty() => Ok(Pass::AsItIs),
             None => Ok(Pass::Instead(Vec::new())),
         }
     }
