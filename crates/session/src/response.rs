@@ -161,6 +161,8 @@ impl Passing {
             Some(body) => body
                 .feed(bytes, routes)
                 .map_err(|error| malformed(&self.request, error)),
+            // Nothing in the place of nothing would be a step without end.
+            None if bytes.is_empty() => Ok(Pass::AsItIs),
             None => Ok(Pass::Instead(Vec::new())),
         }
     }
@@ -234,9 +236,13 @@ fn begin(shared: &mut Shared, bytes: &[u8], now: Duration, first: bool) -> Resul
             }
             let changed = change_head(node, request, throttle, head, body, length);
             let changed = changed.map_err(|error| malformed(request, error.to_string()))?;
-            return match (changed, shared.in_flight.pop_front()) {
-                (Some(changed), Some(request)) => instead(changed, request, length - header.length),
-                _ => Ok(Begin::Later),
+            // The request stays in the queue until enough of its response is there.
+            let Some(changed) = changed else {
+                return Ok(Begin::Later);
+            };
+            return match shared.in_flight.pop_front() {
+                Some(request) => instead(changed, request, length - header.length),
+                None => Ok(Begin::Later),
             };
         }
     }
