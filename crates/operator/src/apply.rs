@@ -24,6 +24,7 @@ pub struct Writer<'a> {
     client: Client,
     metrics: &'a Metrics,
     controller: &'static str,
+    manager: &'static str,
 }
 
 /// What every kind that is written here can do.
@@ -54,7 +55,16 @@ impl<'a> Writer<'a> {
             client,
             metrics,
             controller,
+            manager: labels::MANAGER,
         }
+    }
+
+    /// Owns the fields that it applies under this name of its own, so that
+    /// whoever writes the rest does not take them away.
+    #[must_use]
+    pub fn managed_by(mut self, manager: &'static str) -> Self {
+        self.manager = manager;
+        self
     }
 
     /// Makes an object what it should be by server-side apply; returns whether
@@ -67,7 +77,7 @@ impl<'a> Writer<'a> {
         if live.is_some_and(|live| contains(&to_json(live), &to_json(&desired))) {
             return Ok(false);
         }
-        let params = PatchParams::apply(labels::MANAGER).force();
+        let params = PatchParams::apply(self.manager).force();
         self.metrics.wrote(self.controller);
         self.api(&desired)
             .patch(&desired.name_any(), &params, &Patch::Apply(&desired))
@@ -81,7 +91,7 @@ impl<'a> Writer<'a> {
     pub async fn create<K: Object>(&self, object: &K) -> Result<K> {
         self.metrics.wrote(self.controller);
         let params = PostParams {
-            field_manager: Some(labels::MANAGER.to_owned()),
+            field_manager: Some(self.manager.to_owned()),
             ..PostParams::default()
         };
         let created = self
@@ -119,6 +129,12 @@ impl<'a> Writer<'a> {
         if contains(&to_json(live)["status"], &status) {
             return Ok(false);
         }
+        self.put_status(live, &status).await?;
+        Ok(true)
+    }
+
+    /// Writes `status` whatever `live` says.
+    pub async fn put_status<K: Object>(&self, live: &K, status: &Value) -> Result<()> {
         let patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
@@ -126,13 +142,13 @@ impl<'a> Writer<'a> {
             "metadata": { "name": live.name_any(), "uid": live.uid() },
             "status": status,
         });
-        let params = PatchParams::apply(labels::MANAGER).force();
+        let params = PatchParams::apply(self.manager).force();
         self.metrics.wrote(self.controller);
         self.api(live)
             .patch_status(&live.name_any(), &params, &Patch::Apply(patch))
             .await
             .map_err(Error::kubernetes(about("write the status of", live)))?;
-        Ok(true)
+        Ok(())
     }
 
     fn api<K: Object>(&self, object: &K) -> Api<K> {
@@ -143,7 +159,7 @@ impl<'a> Writer<'a> {
 
 /// Whether `live` has everything that `desired` has; it may have more, which
 /// others or the API server filled in.
-fn contains(live: &Value, desired: &Value) -> bool {
+pub(crate) fn contains(live: &Value, desired: &Value) -> bool {
     match (live, desired) {
         (Value::Object(live), Value::Object(desired)) => desired.iter().all(|(key, wanted)| {
             live.get(key)
@@ -165,7 +181,7 @@ fn contains(live: &Value, desired: &Value) -> bool {
     }
 }
 
-fn to_json(object: &impl Serialize) -> Value {
+pub(crate) fn to_json(object: &impl Serialize) -> Value {
     serde_json::to_value(object).unwrap_or_else(|_| unreachable!("Kubernetes objects are JSON"))
 }
 

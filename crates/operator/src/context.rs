@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::health::HealthSource;
 use crate::kafka_admin::AdminDirectory;
 use crate::metrics::Metrics;
-use crate::stream::{AccessDocuments, Topologies};
+use crate::stream::{AccessDocuments, Hubs, QuotaPlans, Topologies, UsageReports};
 
 /// What every controller has at hand. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +29,10 @@ pub struct Context {
     pub topologies: Topologies,
     /// The newest access rules of each cluster, and who has taken them.
     pub access: AccessDocuments,
+    /// The newest quotas of each cluster, and who has taken them.
+    pub quotas: QuotaPlans,
+    /// What sidecars say was used of limits of the whole cluster.
+    pub usage: UsageReports,
     /// The clusters whose brokers can be reached.
     pub admins: AdminDirectory,
     /// Asks Kafka clusters how they are.
@@ -46,10 +50,8 @@ pub struct Parts {
     pub config: Arc<Config>,
     /// As [`Context::identity`].
     pub identity: IdentityStore,
-    /// As [`Context::topologies`].
-    pub topologies: Topologies,
-    /// As [`Context::access`].
-    pub access: AccessDocuments,
+    /// What goes over the stream.
+    pub hubs: Hubs,
     /// As [`Context::admins`].
     pub admins: AdminDirectory,
     /// As [`Context::health`].
@@ -86,11 +88,23 @@ impl Context {
             config: parts.config,
             identity: parts.identity,
             metrics: Arc::new(Metrics::new()),
-            topologies: parts.topologies,
-            access: parts.access,
+            topologies: parts.hubs.topologies,
+            access: parts.hubs.access,
+            quotas: parts.hubs.quotas,
+            usage: parts.hubs.usage,
             admins: parts.admins,
             health: parts.health,
             roots: parts.roots,
+        }
+    }
+
+    /// What goes over the stream.
+    pub fn hubs(&self) -> Hubs {
+        Hubs {
+            topologies: self.topologies.clone(),
+            access: self.access.clone(),
+            quotas: self.quotas.clone(),
+            usage: self.usage.clone(),
         }
     }
 

@@ -17,8 +17,10 @@ pub mod http;
 pub mod inject;
 pub mod kafka_admin;
 pub mod metrics;
+pub mod quotas;
 pub mod roots;
 pub mod run;
+pub mod statuses;
 pub mod stream;
 pub mod topics;
 

@@ -28,8 +28,8 @@ use crate::context::{Context, Parts};
 use crate::error::Error;
 use crate::health::KafkaHealth;
 use crate::kafka_admin::AdminDirectory;
-use crate::stream::{AccessDocuments, ConfigService, Topologies};
-use crate::{access, cluster, crds, http, roots, topics};
+use crate::stream::{ConfigService, Hubs};
+use crate::{access, cluster, crds, http, quotas, roots, topics};
 
 /// How long the operator may take to get its own certificate.
 const OWN_IDENTITY: Duration = Duration::from_secs(30);
@@ -131,8 +131,7 @@ pub async fn run(
         config: Arc::new(config),
         identity,
         // Milliseconds leave room for a thousand changes a second between restarts.
-        topologies: Topologies::above(milliseconds()),
-        access: AccessDocuments::above(milliseconds()),
+        hubs: Hubs::above(milliseconds()),
         health: Arc::new(KafkaHealth::new(admins.clone())),
         admins,
         roots,
@@ -154,6 +153,7 @@ async fn serve(
     let access = Access::new(&ctx, &operator_id);
     tasks.spawn(until(shutdown.clone(), access.watches));
     tasks.spawn(until(shutdown.clone(), keep_access(access.rules)));
+    tasks.spawn(until(shutdown.clone(), keep_quotas(access.quotas)));
     tasks.spawn(keep_topics(access.topics, shutdown.clone()));
     tasks.spawn(cluster::controller(ctx.clone(), shutdown.clone()));
     tasks.spawn(roots::controller(ctx.clone(), shutdown.clone()));
@@ -164,12 +164,11 @@ async fn serve(
         shutdown.clone(),
     ));
     tasks.spawn(serve_http(ctx.clone(), listeners.metrics, shutdown.clone()));
-    let (topologies, rules) = (ctx.topologies.clone(), ctx.access.clone());
+    let hubs = ctx.hubs();
     tasks.spawn(async move {
         shutdown.await;
         // Streams have no end of their own: without this they would be cut.
-        topologies.close();
-        rules.close();
+        hubs.close();
     });
     tracing::info!(namespace = ctx.config.namespace, "operator running");
     while let Some(ended) = tasks.join_next().await {
@@ -179,10 +178,11 @@ async fn serve(
     }
 }
 
-/// What the controllers of access and topics share.
+/// What the controllers of access, quotas and topics share.
 struct Access {
     watches: BoxFuture<'static, ()>,
     rules: access::Context,
+    quotas: quotas::Controller,
     topics: topics::Context,
 }
 
@@ -192,13 +192,11 @@ impl Access {
         Self {
             watches,
             rules: access::Context {
-                client: ctx.client.clone(),
+                ctx: ctx.clone(),
                 stores: stores.clone(),
-                admins: ctx.admins.clone(),
-                trust_domain: ctx.config.trust_domain.clone(),
                 operator_principal: operator_id.principal(),
-                documents: ctx.access.clone(),
             },
+            quotas: quotas::Controller::new(ctx.clone(), stores.clone()),
             topics: topics::Context {
                 client: ctx.client.clone(),
                 stores,
@@ -211,6 +209,12 @@ impl Access {
 async fn keep_access(context: access::Context) {
     if let Err(error) = access::controller(context).await {
         tracing::error!(%error, "access is not looked after any more");
+    }
+}
+
+async fn keep_quotas(controller: quotas::Controller) {
+    if let Err(error) = controller.run().await {
+        tracing::error!(%error, "quotas are not looked after any more");
     }
 }
 
@@ -235,11 +239,7 @@ async fn serve_grpc(
 ) {
     let reviewer = Arc::new(KubernetesReviewer::new(ctx.client.clone()));
     let issuer = CaService::new(ca, reviewer, TOKEN_AUDIENCE, ctx.config.cert_ttl);
-    let stream = ConfigService::new(
-        ctx.topologies.clone(),
-        ctx.access.clone(),
-        Arc::clone(&ctx.metrics),
-    );
+    let stream = ConfigService::new(ctx.hubs(), Arc::clone(&ctx.metrics));
     let routes = Routes::new(issuer).add_service(stream);
     // A workload that asks for its first certificate has none to show.
     let tls = server_config_optional_client(&ctx.identity, Expected::InTrustDomain, &[b"h2"]);

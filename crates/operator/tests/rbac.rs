@@ -1,5 +1,6 @@
 //! `deploy/rbac.yaml` against the rules it must keep.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -38,12 +39,42 @@ fn nothing_lets_the_operator_give_itself_more_or_write_what_is_the_user_s() {
             assert!(!verbs.contains(&verb.to_owned()), "{verb} in {rule}");
         }
         for resource in texts(&rule["resources"]) {
-            let theirs = ["kafkaclusters", "kafkanodepools", "roles", "rolebindings"];
+            let theirs = [
+                "kafkaclusters",
+                "kafkanodepools",
+                "kafkaacls",
+                "kafkaquotas",
+                "roles",
+                "rolebindings",
+                "clusterroles",
+                "clusterrolebindings",
+            ];
             assert!(
                 !(writes && theirs.contains(&resource.as_str())),
                 "{resource} is written by {rule}"
             );
         }
+    }
+}
+
+#[test]
+fn every_kind_is_watched_and_its_status_written() {
+    let allowed = |resource: &str| -> BTreeSet<String> {
+        let rules = rules().into_iter().filter(|rule| {
+            let groups = texts(&rule["apiGroups"]);
+            groups == [tubeway_api::GROUP]
+                && texts(&rule["resources"]).contains(&resource.to_owned())
+        });
+        rules.flat_map(|rule| texts(&rule["verbs"])).collect()
+    };
+    for crd in tubeway_api::crds() {
+        let kind = crd.spec.names.plural;
+        let mut verbs = allowed(&kind);
+        // The finalizer of a topic that is to be deleted with its object.
+        assert_eq!(verbs.remove("patch"), kind == "kafkatopics", "{kind}");
+        assert_eq!(verbs, ["get", "list", "watch"].map(str::to_owned).into());
+        let status = allowed(&format!("{kind}/status"));
+        assert_eq!(status, ["get", "patch"].map(str::to_owned).into(), "{kind}");
     }
 }
 

@@ -18,7 +18,7 @@ use tubeway_operator::context::{Context, Parts};
 use tubeway_operator::error::Result;
 use tubeway_operator::health::{Depth, HealthReport, HealthSource};
 use tubeway_operator::kafka_admin::AdminDirectory;
-use tubeway_operator::stream::{AccessDocuments, Topologies};
+use tubeway_operator::stream::Hubs;
 use tubeway_planner::{Health, Quorum};
 
 const CLUSTER: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkaclusters/demo";
@@ -53,8 +53,7 @@ impl World {
             client: api.client(),
             config: Arc::new(config()),
             identity: IdentityStore::new("cluster.local"),
-            topologies: Topologies::default(),
-            access: AccessDocuments::default(),
+            hubs: Hubs::default(),
             admins: AdminDirectory::with(|_| None),
             health: Arc::new(health.clone()),
             roots,

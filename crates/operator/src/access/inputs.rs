@@ -18,7 +18,7 @@ pub fn object(cluster: &ClusterRef) -> ObjectRef {
 }
 
 /// Namespace and name of a namespaced object.
-pub(super) fn key<K: ResourceExt>(object: &K) -> ObjectRef {
+pub fn key<K: ResourceExt>(object: &K) -> ObjectRef {
     ObjectRef::new(object.namespace().unwrap_or_default(), object.name_any())
 }
 

@@ -13,7 +13,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tracing::warn;
-use tubeway_api::{KafkaCluster, KafkaTopic};
+use tubeway_api::{KafkaAcl, KafkaCluster, KafkaQuota, KafkaTopic};
 use tubeway_policy::rbac::{self, ObjectRef};
 
 use super::inputs;
@@ -34,6 +34,8 @@ pub struct Stores {
     namespaces: Store<Namespace>,
     topics: Store<KafkaTopic>,
     clusters: Store<KafkaCluster>,
+    acls: Store<KafkaAcl>,
+    quotas: Store<KafkaQuota>,
     changes: watch::Receiver<u64>,
     /// One future for all who wait: a store wakes only the last that asked it.
     ready: Shared<BoxFuture<'static, Result<(), StoresGone>>>,
@@ -55,6 +57,8 @@ impl Stores {
             namespaces: reflect(client, &sender, &mut watches),
             topics: reflect(client, &sender, &mut watches),
             clusters: reflect(client, &sender, &mut watches),
+            acls: reflect(client, &sender, &mut watches),
+            quotas: reflect(client, &sender, &mut watches),
             changes,
             ready: at_once(),
         };
@@ -85,6 +89,8 @@ impl Stores {
             .map_err(gone)?;
         self.namespaces.wait_until_ready().await.map_err(gone)?;
         self.topics.wait_until_ready().await.map_err(gone)?;
+        self.acls.wait_until_ready().await.map_err(gone)?;
+        self.quotas.wait_until_ready().await.map_err(gone)?;
         self.clusters.wait_until_ready().await.map_err(gone)
     }
 
@@ -101,6 +107,16 @@ impl Stores {
     /// The KafkaClusters.
     pub fn clusters(&self) -> &Store<KafkaCluster> {
         &self.clusters
+    }
+
+    /// The KafkaAcls.
+    pub fn acls(&self) -> Vec<std::sync::Arc<KafkaAcl>> {
+        self.acls.state()
+    }
+
+    /// The KafkaQuotas.
+    pub fn quotas(&self) -> Vec<std::sync::Arc<KafkaQuota>> {
+        self.quotas.state()
     }
 
     /// The KafkaCluster of this name.
@@ -143,11 +159,11 @@ where
     store.state().iter().map(|object| convert(object)).collect()
 }
 
-/// Starts a watch over all namespaces; its future goes into `watches`.
 fn at_once() -> Shared<BoxFuture<'static, Result<(), StoresGone>>> {
     futures::future::ready(Ok(())).boxed().shared()
 }
 
+/// Starts a watch over all namespaces; its future goes into `watches`.
 fn reflect<K>(
     client: &Client,
     changes: &watch::Sender<u64>,
@@ -196,9 +212,23 @@ impl Stores {
             namespaces: fixed(namespaces),
             topics: fixed(topics),
             clusters: fixed(clusters),
+            acls: fixed(Vec::new()),
+            quotas: fixed(Vec::new()),
             changes: watch::channel(0).1,
             ready: at_once(),
         }
+    }
+
+    /// The same with these KafkaAcls.
+    pub(crate) fn with_acls(mut self, acls: Vec<KafkaAcl>) -> Self {
+        self.acls = fixed(acls);
+        self
+    }
+
+    /// The same with these KafkaQuotas.
+    pub(crate) fn with_quotas(mut self, quotas: Vec<KafkaQuota>) -> Self {
+        self.quotas = fixed(quotas);
+        self
     }
 }
 

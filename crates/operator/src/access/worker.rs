@@ -1,24 +1,24 @@
-//! One cluster's ACLs.
+//! One cluster's ACLs, and the condition that says whether they are in force.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
-use kube::Api;
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 use tubeway_api::KafkaCluster;
-use tubeway_api::condition::{self, Wanted, reasons, types};
+use tubeway_api::condition::{reasons, types};
 use tubeway_config::ClusterRef;
 use tubeway_policy::SpiffeId;
-use tubeway_policy::acl::{AclDiff, Managed};
-use tubeway_policy::rbac::RuleSet;
+use tubeway_policy::acl::AclBinding;
 
-use super::{Context, object};
-use crate::kafka_admin::{Admin, AdminError};
+use super::ledger::{Ledger, Ownership, Plan, TooMany};
+use super::{CONTROLLER, Context, MANAGER, object};
+use crate::apply::Writer;
+use crate::error::Error;
+use crate::kafka_admin::{Admin, AdminError, Entry};
+use crate::statuses::{Statuses, Verdict, waiting};
 
 /// How often ACLs that someone else changed are put back.
 const RESYNC: Duration = Duration::from_mins(1);
@@ -29,19 +29,28 @@ const SETTLING: Duration = Duration::from_secs(1);
 const SETTLED: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(30);
-/// Owns the one condition, so that whoever writes the rest of the status does
-/// not take it away.
-const MANAGER: &str = "tubeway-operator-access";
+/// How long sidecars may take to answer before the condition says that they
+/// have not: mostly they have by then, and nothing has to be said twice.
+const GRACE: Duration = Duration::from_secs(1);
 
-/// How many ACLs a round has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Applied {
-    /// Rules that are in force now.
-    pub in_force: usize,
-    /// Created just now.
-    pub created: usize,
-    /// Deleted just now.
-    pub deleted: usize,
+/// The rules of one cluster, as far as its worker needs them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Rules {
+    /// What the brokers are told.
+    pub(super) native: BTreeSet<AclBinding>,
+    /// How many rules the sidecars have.
+    pub(super) count: usize,
+}
+
+/// Why a cluster's ACLs are not as they should be.
+#[derive(Debug, thiserror::Error)]
+enum RoundError {
+    #[error("{}", .0.chain())]
+    Kafka(#[from] AdminError),
+    #[error("{}", .0.full())]
+    Kubernetes(#[from] Error),
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
 }
 
 /// What became of one look at the cluster.
@@ -59,148 +68,186 @@ enum Round {
 pub(super) struct Worker {
     context: Context,
     cluster: ClusterRef,
+    statuses: Statuses,
+    /// When every broker tells of what was changed last. What was changed
+    /// before this worker began is not known.
+    settled: Instant,
+    /// What the brokers' part of the condition says, and since when.
+    brokers: Option<(Verdict, Instant)>,
 }
 
-/// Makes the ACLs of a cluster those of `rules`, as far as they are `managed`.
+/// Makes what is planned, once it is written down.
 ///
-/// New ones come first, so that what moves from one binding to another is never
+/// New ones come first, so that what moves from one rule to another is never
 /// missing in between.
-pub async fn apply(
-    admin: &Admin,
-    managed: &Managed,
-    rules: &RuleSet,
-) -> Result<Applied, AdminError> {
-    let actual = admin.describe_acls().await?;
-    let diff = AclDiff::between(managed, rules.acls(), &actual);
-    admin.create_acls(&diff.create).await?;
-    admin.delete_acls(&diff.delete).await?;
-    Ok(Applied {
-        in_force: rules.len(),
-        created: diff.create.len(),
-        deleted: diff.delete.len(),
-    })
+pub async fn apply(admin: &Admin, plan: &Plan) -> Result<(), AdminError> {
+    admin.create_acls(&plan.create).await?;
+    admin.delete_acls(&plan.delete).await
 }
 
 // === impl Worker ===
 
 impl Worker {
     pub(super) fn new(context: Context, cluster: ClusterRef) -> Self {
-        Self { context, cluster }
+        Self {
+            statuses: Statuses::new(context.ctx.clone(), CONTROLLER, MANAGER),
+            context,
+            cluster,
+            settled: Instant::now() + SETTLED,
+            brokers: None,
+        }
     }
 
     /// Applies the rules now, when they change, and every minute.
-    pub(super) async fn run(self, mut rules: watch::Receiver<Arc<RuleSet>>) {
+    pub(super) async fn run(mut self, mut rules: watch::Receiver<Arc<Rules>>) {
+        let mut news = self.context.ctx.access.news();
         let mut retry = FIRST_RETRY;
-        let mut settled = Instant::now();
         loop {
             let wanted = Arc::clone(&rules.borrow_and_update());
+            news.mark_unchanged();
             let round = self.round(&wanted).await;
             let now = Instant::now();
             if round == Round::Changed {
-                settled = now + SETTLED;
+                self.settled = now + SETTLED;
             }
             let again = match round {
                 Round::Failed => retry,
-                _ if now < settled => SETTLING,
+                _ if now < self.settled => SETTLING,
                 _ => RESYNC,
             };
             retry = match round {
                 Round::Failed => (retry * 2).min(LAST_RETRY),
                 Round::Changed | Round::Same => FIRST_RETRY,
             };
-            tokio::select! {
-                () = sleep_until(Instant::now() + again) => {}
-                changed = rules.changed() => if changed.is_err() {
-                    return;
-                },
+            let again = now + again;
+            loop {
+                let grace = self.brokers.as_ref().map(|(_, since)| *since + GRACE);
+                let grace = grace.filter(|end| *end > Instant::now()).unwrap_or(again);
+                tokio::select! {
+                    () = sleep_until(again) => break,
+                    () = sleep_until(grace) => {}
+                    changed = rules.changed() => match changed {
+                        Ok(()) => break,
+                        Err(_) => return,
+                    },
+                    heard = news.changed() => if heard.is_err() {
+                        return;
+                    },
+                }
+                self.report().await;
             }
         }
     }
 
     /// Compares and applies once.
-    async fn round(&self, rules: &RuleSet) -> Round {
-        let object = object(&self.cluster);
-        let Some(kafka_cluster) = self.context.stores.cluster(&object) else {
+    async fn round(&mut self, rules: &Rules) -> Round {
+        let Some(kafka_cluster) = self.kafka_cluster() else {
             return Round::Same;
         };
         if kafka_cluster.spec.pause {
+            self.brokers = None;
             return Round::Same;
         }
-        let Some(entry) = self.context.admins.get(&self.cluster) else {
+        let Some(entry) = self.context.ctx.admins.get(&self.cluster) else {
             return Round::Failed;
         };
-        let mut managed = Managed::trust_domain(&self.context.trust_domain)
-            .except(self.context.operator_principal.clone());
-        if let Ok(nodes) = entry.topology.identity.parse::<SpiffeId>() {
-            managed = managed.except(nodes.principal());
-        }
-        let result = apply(&entry.admin, &managed, rules).await;
+        let result = self.compare(&entry, rules).await;
         let cluster = &self.cluster;
-        match &result {
-            Ok(Applied {
-                in_force,
-                created,
-                deleted,
-            }) if created + deleted > 0 => {
-                info!(%cluster, in_force, created, deleted, "access rules have changed");
+        let round = match &result {
+            Ok(plan) if plan.create.is_empty() && plan.delete.is_empty() => Round::Same,
+            Ok(plan) => {
+                let (created, deleted) = (plan.create.len(), plan.delete.len());
+                info!(%cluster, rules = rules.count, created, deleted, "access rules have changed");
+                Round::Changed
             }
-            Ok(_) => {}
             Err(error) => {
-                warn!(%cluster, error = error.chain(), "access rules could not be applied");
+                warn!(%cluster, %error, "access rules could not be applied");
+                Round::Failed
             }
+        };
+        let verdict = verdict(&result, rules.count);
+        let since = match self.brokers.take() {
+            Some((before, since)) if round == Round::Same && before == verdict => since,
+            _ => Instant::now(),
+        };
+        self.brokers = Some((verdict, since));
+        self.report().await;
+        round
+    }
+
+    async fn compare(&self, entry: &Entry, rules: &Rules) -> Result<Plan, RoundError> {
+        let ctx = &self.context.ctx;
+        let nodes = entry.topology.identity.parse::<SpiffeId>().ok();
+        let apart = nodes.map(|nodes| nodes.principal());
+        let apart = apart
+            .into_iter()
+            .chain([self.context.operator_principal.clone()]);
+        let ownership = Ownership::new(&ctx.config.trust_domain, apart);
+        let ledger = Ledger::read(&ctx.client, &self.cluster).await?;
+        let actual = entry.admin.describe_acls().await?;
+        let settled = Instant::now() >= self.settled;
+        let plan = ownership.plan(&rules.native, &actual, &ledger, settled)?;
+        if let Some(ledger) = &plan.ledger {
+            let writer = Writer::new(ctx.client.clone(), &ctx.metrics, CONTROLLER);
+            ledger
+                .write(&writer.managed_by(MANAGER), &self.cluster)
+                .await?;
         }
-        if let Err(error) = self.report(&kafka_cluster, &result).await {
-            warn!(%cluster, %error, "the condition could not be written");
-        }
-        match result {
-            Ok(applied) if applied.created + applied.deleted > 0 => Round::Changed,
-            Ok(_) => Round::Same,
-            Err(_) => Round::Failed,
-        }
+        apply(&entry.admin, &plan).await?;
+        Ok(plan)
     }
 
     /// Writes the condition, if it says something else than before.
-    async fn report(
-        &self,
-        cluster: &KafkaCluster,
-        result: &Result<Applied, AdminError>,
-    ) -> kube::Result<()> {
-        let wanted = wanted(result, cluster.metadata.generation);
-        let status = cluster.status.as_ref();
-        let mut conditions = status.map(|s| s.conditions.clone()).unwrap_or_default();
-        if !condition::set_condition(&mut conditions, wanted, Timestamp::now()) {
-            return Ok(());
+    async fn report(&mut self) {
+        let Some((verdict, since)) = &self.brokers else {
+            return;
+        };
+        let mut verdict = verdict.clone();
+        let behind = self.context.ctx.access.behind(&self.cluster);
+        if verdict.ready && !behind.is_empty() {
+            if since.elapsed() < GRACE {
+                return;
+            }
+            verdict.ready = false;
+            verdict.reason = reasons::WAITING_FOR_NODES;
+            verdict.message = format!("{} at the brokers; {}", verdict.message, waiting(&behind));
         }
-        let ours = condition::find(&conditions, types::ACCESS_APPLIED);
-        let ClusterRef { namespace, name } = &self.cluster;
-        let patch = json!({
-            "apiVersion": format!("{}/{}", tubeway_api::GROUP, tubeway_api::VERSION),
-            "kind": "KafkaCluster",
-            // Not one that was made anew under the same name meanwhile.
-            "metadata": { "name": name, "uid": cluster.metadata.uid },
-            "status": { "conditions": [ours] },
-        });
-        let api: Api<KafkaCluster> = Api::namespaced(self.context.client.clone(), namespace);
-        let params = PatchParams::apply(MANAGER).force();
-        api.patch_status(name, &params, &Patch::Apply(patch))
-            .await?;
-        Ok(())
+        let Some(kafka_cluster) = self.kafka_cluster() else {
+            return;
+        };
+        if let Err(error) = self.statuses.write(&*kafka_cluster, &verdict).await {
+            let cluster = &self.cluster;
+            warn!(%cluster, error = error.full(), "the condition could not be written");
+        }
+    }
+
+    fn kafka_cluster(&self) -> Option<Arc<KafkaCluster>> {
+        self.context.stores.cluster(&object(&self.cluster))
     }
 }
 
-fn wanted(result: &Result<Applied, AdminError>, generation: Option<i64>) -> Wanted<'static> {
-    let (status, reason, message) = match result {
-        Ok(applied) => {
-            let message = format!("{} access rules are in force", applied.in_force);
-            (true, reasons::APPLIED, message)
+/// What the condition says of the brokers.
+fn verdict(result: &Result<Plan, RoundError>, count: usize) -> Verdict {
+    let (ready, reason, message) = match result {
+        Ok(_) => (
+            true,
+            reasons::APPLIED,
+            format!("{count} access rules are in force"),
+        ),
+        Err(error) => {
+            let reason = match error {
+                RoundError::Kafka(_) => reasons::KAFKA_ERROR,
+                RoundError::Kubernetes(_) => reasons::KUBERNETES_ERROR,
+                RoundError::TooMany(_) => reasons::INVALID_SPEC,
+            };
+            (false, reason, error.to_string())
         }
-        Err(error) => (false, reasons::KAFKA_ERROR, error.chain()),
     };
-    Wanted {
+    Verdict {
         type_: types::ACCESS_APPLIED,
-        status: Some(status),
+        ready,
         reason,
         message,
-        observed_generation: generation,
+        fields: Vec::new(),
     }
 }

@@ -32,6 +32,12 @@ pub fn quorum_config_map(cluster: &str) -> String {
     format!("{cluster}-quorum")
 }
 
+/// ConfigMap with the ACLs of principals outside of the trust domain that the
+/// operator has made.
+pub fn acls_config_map(cluster: &str) -> String {
+    format!("{cluster}-applied-acls")
+}
+
 /// A node's pod.
 pub fn pod(cluster: &str, pool: &str, id: u32) -> String {
     format!("{cluster}-{pool}-{id}")

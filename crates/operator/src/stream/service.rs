@@ -76,6 +76,28 @@ struct Own {
 /// Counts a stream for as long as it lives.
 struct Counted(Arc<Metrics>);
 
+// === impl Hubs ===
+
+impl Hubs {
+    /// Nothing yet; the first version of each is above `version`, as with
+    /// [`Topologies::above`].
+    pub fn above(version: u64) -> Self {
+        Self {
+            topologies: Topologies::above(version),
+            access: AccessDocuments::above(version),
+            quotas: QuotaPlans::above(version),
+            usage: UsageReports::default(),
+        }
+    }
+
+    /// Ends every stream; nobody can join any more.
+    pub fn close(&self) {
+        self.topologies.close();
+        self.access.close();
+        self.quotas.close();
+    }
+}
+
 // === impl ConfigService ===
 
 impl ConfigService {
