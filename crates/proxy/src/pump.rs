@@ -167,7 +167,8 @@ where
 {
     let mut input = Input::new();
     loop {
-        let step = shared.with(|session, observe, _| session.response(&mut input.buffer, observe));
+        let step =
+            shared.with(|session, observe, now| session.response(&mut input.buffer, now, observe));
         let written = match step {
             Err(refusal) => return refusal.into(),
             Ok(Step::NeedMore) => {
@@ -261,7 +262,7 @@ impl Input {
 
 // === impl Shared ===
 
-impl<O> Shared<'_, O> {
+impl<O: Observe> Shared<'_, O> {
     /// The session, for as long as one decision takes. Both loops run in one
     /// task, so nobody ever waits for this lock.
     fn with<T>(&self, decide: impl FnOnce(&mut Session, &mut O, Duration) -> T) -> T {
@@ -271,6 +272,8 @@ impl<O> Shared<'_, O> {
         if let Some(rules) = rules.and_then(|rules| self.surroundings.newer_rules(rules)) {
             session.set_rules(rules);
         }
-        decide(session, observe, self.begun.elapsed())
+        let decided = decide(session, observe, self.begun.elapsed());
+        session.report(self.begun.elapsed(), observe);
+        decided
     }
 }

@@ -23,7 +23,9 @@
 
 pub mod access;
 mod body;
+mod denials;
 mod guard;
+mod notes;
 mod observe;
 mod places;
 mod records;
@@ -36,6 +38,6 @@ mod verdict;
 mod versions;
 
 pub use guard::{Answers, Guard, SharedNames, TopicId};
-pub use observe::{Observe, Topic};
+pub use observe::{Denial, Exchange, Observe, Offset, Software, Topic};
 pub use session::{Routes, Session};
 pub use step::{Refusal, Step};

@@ -6,10 +6,12 @@ use tubeway_protocol::frame::PREFIX;
 use tubeway_protocol::header::{HeaderError, RequestHeader, ResponseHeader};
 use tubeway_protocol::rewrite::fill_rack_id;
 use tubeway_protocol::schema::UnknownMessage;
-use tubeway_protocol::{ApiKey, Direction, Schemas};
+use tubeway_protocol::{ApiKey, Direction, Layout, Schemas};
 
-use crate::body::{Ended, Produced, RequestBody};
+use crate::body::{Ended, RequestBody, Said};
+use crate::denials;
 use crate::guard::Guard;
+use crate::notes::Account;
 use crate::places::Places;
 use crate::records::{Beginning, Large, UNACKNOWLEDGED, framed};
 use crate::session::{InFlight, InFlightKind, Node, Role, Shared};
@@ -38,11 +40,15 @@ const FETCH_WITH_RACK: i16 = 11;
 #[derive(Default)]
 pub(crate) struct Requests {
     body: Option<Passing>,
+    /// Since when the request at hand could go, if it were not for this sidecar.
+    arrived: Option<Duration>,
 }
 
 /// A request whose header has been forwarded.
 struct Passing {
     remaining: usize,
+    /// How long it had to wait before it could begin to pass.
+    held: Duration,
     header: Known,
     body: RequestBody,
     /// Judges a Produce that is too large to be held.
@@ -55,6 +61,9 @@ struct Known {
     api: ApiKey,
     version: i16,
     correlation_id: i32,
+    /// Of the frame, with its length.
+    bytes: u64,
+    arrived: Duration,
 }
 
 // === impl Requests ===
@@ -76,18 +85,22 @@ impl Requests {
             if self.is_dropping() && !buffer[forward..].is_empty() {
                 // What came before it goes first.
                 return Ok(match forward {
-                    0 => Step::Answered(self.pass(shared, buffer)?),
+                    0 => Step::Answered(self.pass(shared, buffer, now)?),
                     n => Step::Forward(n),
                 });
             }
             if self.body.is_some() {
-                forward += self.pass(shared, &buffer[forward..])?;
+                forward += self.pass(shared, &buffer[forward..], now)?;
                 if self.body.is_some() {
                     break;
                 }
                 continue;
             }
-            match self.begin(shared, &buffer[forward..], now, forward == 0)? {
+            let begin = self.begin(shared, &buffer[forward..], now, forward == 0)?;
+            if !begin.is_held() {
+                self.arrived = None;
+            }
+            match begin {
                 Begin::Body(n) | Begin::Whole(n) => forward += n,
                 Begin::Alone(step) if forward == 0 => return Ok(step),
                 // What came before it goes first.
@@ -122,6 +135,7 @@ impl Requests {
         let Some(header) = header else {
             return Ok(Begin::More);
         };
+        let arrived = *self.arrived.get_or_insert(now);
         if !shared.has_room() {
             return Ok(Begin::Alone(Step::Wait));
         }
@@ -132,6 +146,8 @@ impl Requests {
             api: header.api,
             version: header.version,
             correlation_id: header.correlation_id,
+            bytes: PREFIX as u64 + u64::from(length),
+            arrived,
         };
         let header_length = header.length;
         if let Some(limit) = whole_limit(shared, known, length) {
@@ -142,7 +158,7 @@ impl Requests {
                 return Ok(Begin::More);
             }
             let frame = &frame[..length as usize];
-            return whole(shared, known, header_length, frame, first);
+            return whole(shared, known, header_length, frame, (first, now));
         }
         let remaining = length as usize - header_length;
         let beginning = &frame[header_length..frame.len().min(length as usize)];
@@ -154,13 +170,20 @@ impl Requests {
             large = match begin_large(&node.guard, known, beginning, remaining)? {
                 Beginning::Ask(questions) => return Ok(Begin::Alone(Step::Ask(questions))),
                 Beginning::Drops(_) if !first => return Ok(Begin::Alone(Step::NeedMore)),
-                Beginning::Drops(large) | Beginning::Passes(large) => Some(large),
+                Beginning::Drops(large) => {
+                    let layout = layout(known).map_err(unknown_api)?;
+                    let denials = denials::find(&node.guard, layout, beginning);
+                    shared.notes.refused(denials);
+                    Some(large)
+                }
+                Beginning::Passes(large) => Some(large),
             };
         }
         let body =
             RequestBody::new(known.api, known.version, remaining as u32).map_err(unknown_api)?;
         self.body = Some(Passing {
             remaining,
+            held: now.saturating_sub(arrived),
             header: known,
             body,
             large,
@@ -174,7 +197,7 @@ impl Requests {
     }
 
     /// Lets the body pass as far as it is there; how many bytes that was.
-    fn pass(&mut self, shared: &mut Shared, bytes: &[u8]) -> Result<usize, Refusal> {
+    fn pass(&mut self, shared: &mut Shared, bytes: &[u8], now: Duration) -> Result<usize, Refusal> {
         let Some(passing) = &mut self.body else {
             return Ok(0);
         };
@@ -184,7 +207,7 @@ impl Requests {
         if passing.remaining == 0
             && let Some(done) = self.body.take()
         {
-            done.finish(shared)?;
+            done.finish(shared, now)?;
         }
         Ok(n)
     }
@@ -210,8 +233,12 @@ impl Passing {
         fed.map_err(|error| malformed(header, error))
     }
 
-    fn finish(self, shared: &mut Shared) -> Result<(), Refusal> {
-        let header = self.header;
+    fn finish(self, shared: &mut Shared, now: Duration) -> Result<(), Refusal> {
+        // The time in which it came in is the client's.
+        let header = Known {
+            arrived: now.saturating_sub(self.held),
+            ..self.header
+        };
         let ended = self.body.finish().map_err(|e| malformed(header, e))?;
         match (self.large, &shared.role) {
             (Some(large), Role::Node(node)) if large.is_dropped() => {
@@ -225,7 +252,7 @@ impl Passing {
                 answered(shared, header, &answer)
             }
             _ => {
-                forwarded(shared, header, ended, Amendment::None);
+                forwarded(shared, header, ended, Amendment::None, now);
                 Ok(())
             }
         }
@@ -238,9 +265,7 @@ fn begin_large(
     beginning: &[u8],
     length: usize,
 ) -> Result<Beginning, Refusal> {
-    let layout = Schemas::get()
-        .layout(header.api, header.version, Direction::Request)
-        .map_err(unknown_api)?;
+    let layout = layout(header).map_err(unknown_api)?;
     Large::begin(guard, layout, beginning, length)
         .map_err(|error| malformed(header, error.to_string()))
 }
@@ -270,7 +295,7 @@ fn whole(
     header: Known,
     header_length: usize,
     frame: &[u8],
-    first: bool,
+    (first, now): (bool, Duration),
 ) -> Result<Begin, Refusal> {
     let (head, body) = frame.split_at(header_length);
     let outcome = decide(shared, header, body).map_err(|e| malformed(header, e))?;
@@ -280,17 +305,24 @@ fn whole(
     if !first && !matches!(outcome, Outcome::Pass(_)) {
         return Ok(Begin::Alone(Step::NeedMore));
     }
+    if outcome.refuses()
+        && let Role::Node(node) = &shared.role
+        && let Ok(layout) = layout(header)
+    {
+        let denials = denials::find(&node.guard, layout, body);
+        shared.notes.refused(denials);
+    }
     let begin = match outcome {
         Outcome::Ask(questions) => return Ok(Begin::Alone(Step::Ask(questions))),
         Outcome::Close(reason) => return Err(Refusal::Denied(reason)),
         Outcome::Pass(amendment) => {
             let produced = checked(header, body)?;
-            forwarded(shared, header, produced, amendment);
+            forwarded(shared, header, produced, amendment, now);
             Begin::Whole(consumed)
         }
         Outcome::Instead(with, amendment) => {
             let produced = checked(header, &with)?;
-            forwarded(shared, header, produced, amendment);
+            forwarded(shared, header, produced, amendment, now);
             Begin::Alone(Step::Replace {
                 consumed,
                 with: framed(head, &with),
@@ -310,6 +342,10 @@ fn whole(
         node.guard.decided();
     }
     Ok(begin)
+}
+
+fn layout(header: Known) -> Result<&'static Layout, UnknownMessage> {
+    Schemas::get().layout(header.api, header.version, Direction::Request)
 }
 
 fn is_sasl(api: ApiKey) -> bool {
@@ -334,9 +370,7 @@ fn decide(shared: &mut Shared, header: Known, body: &[u8]) -> Result<Outcome, St
             })
         }
         Role::Node(node) => {
-            let layout = Schemas::get()
-                .layout(api, version, Direction::Request)
-                .map_err(|e| e.to_string())?;
+            let layout = layout(header).map_err(|e| e.to_string())?;
             let Node {
                 guard, sessions, ..
             } = &mut **node;
@@ -358,18 +392,25 @@ fn checked(header: Known, body: &[u8]) -> Result<Ended, Refusal> {
     ended.map_err(|error| malformed(header, error))
 }
 
-fn forwarded(shared: &mut Shared, header: Known, request: Ended, amendment: Amendment) {
-    if request.wants_answer {
-        sent(shared, header, request.produced, amendment);
+fn forwarded(
+    shared: &mut Shared,
+    header: Known,
+    request: Ended,
+    amendment: Amendment,
+    now: Duration,
+) {
+    shared.notes.software(request.software);
+    let account = header.account(request.said);
+    if !request.wants_answer {
+        let header = (header.api, header.version);
+        return shared.notes.unanswered(header, account, now);
     }
-}
-
-fn sent(shared: &mut Shared, header: Known, produced: Vec<Produced>, amendment: Amendment) {
     shared.in_flight.push_back(InFlight {
         correlation_id: header.correlation_id,
         api: header.api,
         version: header.version,
-        kind: InFlightKind::Client(produced, amendment),
+        account,
+        kind: InFlightKind::Client(amendment),
     });
 }
 
@@ -384,6 +425,7 @@ fn answered(shared: &mut Shared, header: Known, body: &[u8]) -> Result<(), Refus
         correlation_id: header.correlation_id,
         api: header.api,
         version: header.version,
+        account: header.account(Said::default()),
         kind: InFlightKind::Answered(frame),
     });
     Ok(())
@@ -399,6 +441,26 @@ enum Begin {
     Alone(Step),
     /// More bytes are needed.
     More,
+}
+
+// === impl Begin ===
+
+impl Begin {
+    /// Whether the request is there and has to wait.
+    fn is_held(&self) -> bool {
+        match self {
+            Self::Alone(step) => !matches!(step, Step::Replace { .. } | Step::Answered(_)),
+            _ => false,
+        }
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn account(self, said: Said) -> Account {
+        Account::new(self.arrived, self.bytes, said)
+    }
 }
 
 /// Length and what there is of the frame.

@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use tubeway_policy::rules::Authorizer;
 use tubeway_protocol::ApiKey;
 
-use crate::body::Produced;
 use crate::guard::{Answers, Guard};
+use crate::notes::{Account, Notes};
 use crate::observe::Observe;
 use crate::records::Sessions;
 use crate::request::Requests;
@@ -51,6 +51,7 @@ pub(crate) struct Shared {
     /// Bytes of answers that wait among them.
     pub(crate) answers: usize,
     pub(crate) draining: bool,
+    pub(crate) notes: Notes,
 }
 
 /// Which end of the mesh this session is at.
@@ -86,15 +87,15 @@ pub(crate) struct InFlight {
     pub(crate) correlation_id: i32,
     pub(crate) api: ApiKey,
     pub(crate) version: i16,
+    pub(crate) account: Account,
     pub(crate) kind: InFlightKind,
 }
 
 /// Whose request it is.
 #[derive(Debug)]
 pub(crate) enum InFlightKind {
-    /// The client's, with what it wanted to produce, and what is to be done to
-    /// the response.
-    Client(Vec<Produced>, Amendment),
+    /// The client's, with what is to be done to the response.
+    Client(Amendment),
     /// The client's, answered here: the whole frame.
     Answered(Bytes),
     /// The session's SaslHandshake.
@@ -133,6 +134,7 @@ impl Session {
                 in_flight: VecDeque::new(),
                 answers: 0,
                 draining: false,
+                notes: Notes::default(),
             },
             requests: Requests::default(),
             responses: Responses::default(),
@@ -145,13 +147,25 @@ impl Session {
         self.requests.step(&mut self.shared, buffer, now)
     }
 
-    /// Looks at what the broker has sent and is still in `buffer`.
+    /// Looks at what the broker has sent and is still in `buffer`. `now` is
+    /// the time since the connection began.
     pub fn response(
         &mut self,
         buffer: &mut BytesMut,
+        now: Duration,
         observe: &mut impl Observe,
     ) -> Result<Step, Refusal> {
-        self.responses.step(&mut self.shared, buffer, observe)
+        self.responses.step(&mut self.shared, buffer, now, observe)
+    }
+
+    /// Tells what the last step has brought to an end. To be called after each,
+    /// with the time that it is then: what a step takes is part of what this
+    /// sidecar costs a request.
+    pub fn report(&mut self, now: Duration, observe: &mut impl Observe) {
+        let Shared {
+            notes, in_flight, ..
+        } = &mut self.shared;
+        notes.report(in_flight, now, observe);
     }
 
     /// The frames of a login with `token`, to be sent to the broker before
@@ -176,6 +190,7 @@ impl Session {
                 correlation_id: first.wrapping_add(i as i32),
                 api,
                 version: 1,
+                account: Account::default(),
                 kind,
             });
         }

@@ -189,7 +189,9 @@ fn responses(
     input: &[u8],
     counts: &mut Counts,
 ) -> Result<Vec<u8>, Refusal> {
-    run(size, input, |buffer| session.response(buffer, counts))
+    run(size, input, |buffer| {
+        session.response(buffer, Duration::ZERO, counts)
+    })
 }
 
 fn name(topic: &str) -> Topic {
