@@ -57,6 +57,20 @@ pub enum End {
     Refused(#[from] Refusal),
 }
 
+// === impl End ===
+
+impl End {
+    /// A constant label for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Broker => "broker",
+            Self::Drained => "drained",
+            Self::Refused(refusal) => refusal.reason(),
+        }
+    }
+}
+
 /// What has been read and not yet written on.
 struct Input {
     buffer: BytesMut,

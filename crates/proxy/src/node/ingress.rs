@@ -6,7 +6,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tracing::{debug, info};
 use tubeway_identity::IdentityStore;
 use tubeway_identity::jwt::LoginSigner;
 use tubeway_policy::SpiffeId;
@@ -20,8 +19,8 @@ use crate::dial;
 use crate::metrics::Metrics;
 use crate::node::login::{LIFE, Login};
 use crate::node::names::TopicNames;
-use crate::observe::Counting;
-use crate::pump::{End, Surroundings, pump};
+use crate::observe::{ConnectionLine, Counting};
+use crate::pump::{Surroundings, pump};
 use crate::rules::RulesInForce;
 
 /// Takes connections of clients.
@@ -69,22 +68,21 @@ impl Ingress {
         let Some(client) = authenticated.await else {
             return;
         };
+        let tls = client.stream.get_ref().1.protocol_version();
+        let line = ConnectionLine::new("client", from, client.peer.as_str(), self.metrics.clone())
+            .with_tls(tls);
         // A broker that does not know this sidecar's key yet would refuse the
         // login and so the client; closing makes the client try again.
         if !*self.takes_logins.borrow() {
-            debug!(%from, peer = %client.peer, "the broker takes no logins yet");
-            return;
+            return line.refused("logins", &"the broker takes no logins yet");
         }
         let Some(rules) = self.rules.current() else {
-            info!(%from, peer = %client.peer, "no access rules have come from the operator yet");
-            return;
+            let reason = "no access rules have come from the operator yet";
+            return line.refused("no_rules", &reason);
         };
         let broker = match dial::broker(self.broker).await {
             Ok(broker) => broker,
-            Err(error) => {
-                info!(%error, %from, peer = %client.peer, "the broker takes no connection");
-                return;
-            }
+            Err(error) => return line.refused("broker", &error),
         };
         let caller = Caller {
             principal: client.peer.principal().into(),
@@ -97,7 +95,7 @@ impl Ingress {
             ingress: &self,
             principal: &client.peer,
         };
-        let counting = Counting::new(
+        let mut counting = Counting::new(
             self.metrics.clone(),
             client.peer.as_str(),
             self.names.clone(),
@@ -106,17 +104,12 @@ impl Ingress {
             client.stream,
             broker,
             session,
-            counting,
+            &mut counting,
             &answers,
             &self.shutdown,
         )
         .await;
-        match end {
-            End::Refused(reason) => {
-                info!(%reason, %from, peer = %client.peer, "client connection refused");
-            }
-            end => debug!(%end, %from, peer = %client.peer, "client connection ended"),
-        }
+        line.ended(&end, &counting);
     }
 }
 
