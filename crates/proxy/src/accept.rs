@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -13,7 +13,7 @@ use tubeway_identity::IdentityStore;
 use tubeway_policy::SpiffeId;
 use tubeway_telemetry::Shutdown;
 
-use crate::metrics::{Held, ListenerLabels, Metrics, RefusedLabels};
+use crate::metrics::{HandshakeLabels, Held, ListenerLabels, Metrics, ReasonLabels};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an accept that failed for want of descriptors or memory.
@@ -102,11 +102,15 @@ pub async fn authenticate(
     metrics: &Metrics,
 ) -> Option<Authenticated> {
     let handshake = TlsAcceptor::from(tls.clone()).accept(stream);
+    let begun = Instant::now();
+    let over = |outcome: &'static str| {
+        let labels = HandshakeLabels { listener, outcome };
+        metrics.handshakes.get_or_create_owned(&labels).inc();
+    };
     let refused = |reason: &'static str| {
-        metrics
-            .refused
-            .get_or_create_owned(&RefusedLabels { listener, reason })
-            .inc();
+        over(reason);
+        let labels = ReasonLabels { listener, reason };
+        metrics.refused.get_or_create_owned(&labels).inc();
     };
     let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => stream,
@@ -128,7 +132,13 @@ pub async fn authenticate(
     };
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     match identity.peer_identity(chain) {
-        Ok(peer) => Some(Authenticated { peer, stream }),
+        Ok(peer) => {
+            over("ok");
+            let times = &metrics.handshake_time;
+            let time = times.get_or_create_owned(&ListenerLabels { listener });
+            time.observe(begun.elapsed());
+            Some(Authenticated { peer, stream })
+        }
         Err(reason) => {
             refused("identity");
             info!(%address, listener, %reason, "peer refused");

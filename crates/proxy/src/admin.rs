@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 use tubeway_telemetry::Shutdown;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, wants_open_metrics};
 
 /// What the probes answer, set by the role that runs.
 #[derive(Debug, Clone, Default)]
@@ -95,10 +95,18 @@ fn probe(yes: bool) -> StatusCode {
     }
 }
 
-async fn metrics_text(State(shared): State<Shared>) -> Response {
+/// OpenMetrics for who asks for it, Prometheus' own text for all others.
+async fn metrics_text(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match shared.metrics.encode() {
-        Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+    const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+    let accept = headers.get(header::ACCEPT).and_then(|a| a.to_str().ok());
+    let (kind, text) = if wants_open_metrics(accept.unwrap_or_default()) {
+        (OPEN_METRICS, shared.metrics.encode())
+    } else {
+        (PLAIN, shared.metrics.encode_plain())
+    };
+    match text {
+        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -28,8 +28,8 @@ use crate::control::{Control, InForce, Topologies};
 use crate::dial;
 use crate::metrics::Metrics;
 use crate::node::names::TopicNames;
-use crate::observe::Counting;
-use crate::pump::{End, Surroundings, pump};
+use crate::observe::{ConnectionLine, Counting};
+use crate::pump::{Surroundings, pump};
 use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
 use crate::settings::{ClientSettings, Settings};
@@ -156,32 +156,37 @@ impl ClientSidecar {
         let Some(topology) = self.topology.borrow().clone() else {
             return;
         };
+        let listener = match node_id {
+            Some(_) => "broker",
+            None => "bootstrap",
+        };
+        let own = self.own.as_str();
+        let line = ConnectionLine::new(listener, from, own, self.metrics.clone());
         let broker = match node_id {
             Some(id) => self.dial(&topology, topology.node(id)).await,
             None => self.dial_any(&topology).await,
         };
         let Some(broker) = broker else {
-            return;
+            return line.refused("broker", &"no broker was reached");
         };
+        let line = line.with_tls(broker.get_ref().1.protocol_version());
         let routes = Routes {
             host: self.settings.addresses.loopback.to_string(),
             brokers_from: self.client.brokers_from,
         };
         let session = Session::client(routes, self.settings.rack.clone());
-        let counting = Counting::new(self.metrics.clone(), self.own.as_str(), self.names.clone());
+        let counting = Counting::new(self.metrics.clone(), own, self.names.clone());
+        let mut counting = counting.learning_names();
         let end = pump(
             stream,
             broker,
             session,
-            counting,
+            &mut counting,
             &NoQuestions,
             &self.shutdown,
         )
         .await;
-        match end {
-            End::Refused(reason) => info!(%reason, %from, "client connection refused"),
-            end => debug!(%end, %from, "client connection ended"),
-        }
+        line.ended(&end, &counting);
     }
 
     async fn dial_any(&self, topology: &Topology) -> Option<Broker> {

@@ -13,7 +13,7 @@ mod dial;
 mod frames;
 pub mod metrics;
 pub mod node;
-mod observe;
+pub mod observe;
 pub mod probe;
 pub mod pump;
 pub mod quotas;

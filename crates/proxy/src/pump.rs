@@ -57,6 +57,20 @@ pub enum End {
     Refused(#[from] Refusal),
 }
 
+// === impl End ===
+
+impl End {
+    /// A constant label for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Broker => "broker",
+            Self::Drained => "drained",
+            Self::Refused(refusal) => refusal.reason(),
+        }
+    }
+}
+
 /// What has been read and not yet written on.
 struct Input {
     buffer: BytesMut,
@@ -271,7 +285,7 @@ impl Input {
 
 // === impl Shared ===
 
-impl<O> Shared<'_, O> {
+impl<O: Observe> Shared<'_, O> {
     /// The session, for as long as one decision takes. Both loops run in one
     /// task, so nobody ever waits for this lock.
     fn with<T>(&self, decide: impl FnOnce(&mut Session, &mut O, Duration) -> T) -> T {
@@ -281,6 +295,8 @@ impl<O> Shared<'_, O> {
         if let Some(rules) = rules.and_then(|rules| self.surroundings.newer_rules(rules)) {
             session.set_rules(rules);
         }
-        decide(session, observe, self.begun.elapsed())
+        let decided = decide(session, observe, self.begun.elapsed());
+        session.report(self.begun.elapsed(), observe);
+        decided
     }
 }

@@ -23,8 +23,10 @@
 
 pub mod access;
 mod body;
+mod denials;
 mod guard;
 mod limits;
+mod notes;
 mod observe;
 mod places;
 mod records;
@@ -37,6 +39,6 @@ mod verdict;
 mod versions;
 
 pub use guard::{Answers, Guard, SharedNames, TopicId};
-pub use observe::{Observe, Topic};
+pub use observe::{Denial, Exchange, Observe, Offset, Software, Topic};
 pub use session::{Routes, Session};
 pub use step::{Refusal, Step};

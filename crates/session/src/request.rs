@@ -8,11 +8,13 @@ use tubeway_protocol::frame::PREFIX;
 use tubeway_protocol::header::{HeaderError, RequestHeader, ResponseHeader};
 use tubeway_protocol::rewrite::fill_rack_id;
 use tubeway_protocol::schema::UnknownMessage;
-use tubeway_protocol::{ApiKey, Direction, Schemas};
+use tubeway_protocol::{ApiKey, Direction, Layout, Schemas};
 
-use crate::body::{Ended, Produced, RequestBody};
+use crate::body::{Ended, Produced, RequestBody, Said};
+use crate::denials;
 use crate::guard::Guard;
 use crate::limits::{Admission, throttled};
+use crate::notes::Account;
 use crate::places::Places;
 use crate::records::{Beginning, Large, UNACKNOWLEDGED, framed};
 use crate::session::{InFlight, InFlightKind, Node, Role, Shared};
@@ -41,11 +43,15 @@ const FETCH_WITH_RACK: i16 = 11;
 #[derive(Default)]
 pub(crate) struct Requests {
     body: Option<Passing>,
+    /// Since when the request at hand could go, if it were not for this sidecar.
+    arrived: Option<Duration>,
 }
 
 /// A request whose header has been forwarded.
 struct Passing {
     remaining: usize,
+    /// How long it had to wait before it could begin to pass.
+    held: Duration,
     header: Known,
     body: RequestBody,
     /// Judges a Produce that is too large to be held.
@@ -58,6 +64,9 @@ struct Known {
     api: ApiKey,
     version: i16,
     correlation_id: i32,
+    /// Of the frame, with its length.
+    bytes: u64,
+    arrived: Duration,
 }
 
 // === impl Requests ===
@@ -90,7 +99,11 @@ impl Requests {
                 }
                 continue;
             }
-            match self.begin(shared, &buffer[forward..], now, forward == 0)? {
+            let begin = self.begin(shared, &buffer[forward..], now, forward == 0)?;
+            if !begin.is_held() {
+                self.arrived = None;
+            }
+            match begin {
                 Begin::Body(n) | Begin::Whole(n) => forward += n,
                 Begin::Alone(step) if forward == 0 => return Ok(step),
                 // What came before it goes first.
@@ -129,6 +142,7 @@ impl Requests {
         let Some(header) = header else {
             return Ok(Begin::More);
         };
+        let arrived = *self.arrived.get_or_insert(now);
         if !shared.has_room() {
             return Ok(Begin::Alone(Step::Wait));
         }
@@ -139,6 +153,8 @@ impl Requests {
             api: header.api,
             version: header.version,
             correlation_id: header.correlation_id,
+            bytes: PREFIX as u64 + u64::from(length),
+            arrived,
         };
         let header_length = header.length;
         let client_id = header.client_id.unwrap_or_default();
@@ -153,7 +169,7 @@ impl Requests {
             if let Some(wait) = admit(shared, known, client_id, now) {
                 return Ok(Begin::Alone(wait));
             }
-            return whole(shared, known, header_length, frame, now, first);
+            return whole(shared, known, header_length, frame, (first, now));
         }
         let remaining = length as usize - header_length;
         let beginning = &frame[header_length..frame.len().min(length as usize)];
@@ -165,7 +181,13 @@ impl Requests {
             large = match begin_large(&node.guard, known, beginning, remaining)? {
                 Beginning::Ask(questions) => return Ok(Begin::Alone(Step::Ask(questions))),
                 Beginning::Drops(_) if !first => return Ok(Begin::Alone(Step::NeedMore)),
-                Beginning::Drops(large) | Beginning::Passes(large) => Some(large),
+                Beginning::Drops(large) => {
+                    let layout = layout(known).map_err(unknown_api)?;
+                    let denials = denials::find(&node.guard, layout, beginning);
+                    shared.notes.refused(denials);
+                    Some(large)
+                }
+                Beginning::Passes(large) => Some(large),
             };
         }
         let body =
@@ -175,6 +197,7 @@ impl Requests {
         }
         self.body = Some(Passing {
             remaining,
+            held: now.saturating_sub(arrived),
             header: known,
             body,
             large,
@@ -225,7 +248,11 @@ impl Passing {
     }
 
     fn finish(self, shared: &mut Shared, now: Duration) -> Result<(), Refusal> {
-        let header = self.header;
+        // The time in which it came in is the client's.
+        let header = Known {
+            arrived: now.saturating_sub(self.held),
+            ..self.header
+        };
         let ended = self.body.finish().map_err(|e| malformed(header, e))?;
         match (self.large, &shared.role) {
             (Some(large), Role::Node(node)) if large.is_dropped() => {
@@ -253,9 +280,7 @@ fn begin_large(
     beginning: &[u8],
     length: usize,
 ) -> Result<Beginning, Refusal> {
-    let layout = Schemas::get()
-        .layout(header.api, header.version, Direction::Request)
-        .map_err(unknown_api)?;
+    let layout = layout(header).map_err(unknown_api)?;
     Large::begin(guard, layout, beginning, length)
         .map_err(|error| malformed(header, error.to_string()))
 }
@@ -285,8 +310,7 @@ fn whole(
     header: Known,
     header_length: usize,
     frame: &[u8],
-    now: Duration,
-    first: bool,
+    (first, now): (bool, Duration),
 ) -> Result<Begin, Refusal> {
     let (head, body) = frame.split_at(header_length);
     let outcome = decide(shared, header, body).map_err(|e| malformed(header, e))?;
@@ -295,6 +319,13 @@ fn whole(
     // this frame is decided about again.
     if !first && !matches!(outcome, Outcome::Pass(_)) {
         return Ok(Begin::Alone(Step::NeedMore));
+    }
+    if outcome.refuses()
+        && let Role::Node(node) = &shared.role
+        && let Ok(layout) = layout(header)
+    {
+        let denials = denials::find(&node.guard, layout, body);
+        shared.notes.refused(denials);
     }
     let begin = match outcome {
         Outcome::Ask(questions) => return Ok(Begin::Alone(Step::Ask(questions))),
@@ -328,6 +359,10 @@ fn whole(
     Ok(begin)
 }
 
+fn layout(header: Known) -> Result<&'static Layout, UnknownMessage> {
+    Schemas::get().layout(header.api, header.version, Direction::Request)
+}
+
 fn is_sasl(api: ApiKey) -> bool {
     matches!(api, ApiKey::SASL_HANDSHAKE | ApiKey::SASL_AUTHENTICATE)
 }
@@ -350,9 +385,7 @@ fn decide(shared: &mut Shared, header: Known, body: &[u8]) -> Result<Outcome, St
             })
         }
         Role::Node(node) => {
-            let layout = Schemas::get()
-                .layout(api, version, Direction::Request)
-                .map_err(|e| e.to_string())?;
+            let layout = layout(header).map_err(|e| e.to_string())?;
             let Node {
                 guard, sessions, ..
             } = &mut **node;
@@ -410,14 +443,18 @@ fn admit(shared: &mut Shared, header: Known, client_id: &str, now: Duration) -> 
 }
 
 fn forwarded(shared: &mut Shared, header: Known, used: Used, amendment: Amendment, now: Duration) {
-    let throttle = charged(shared, header, &used.ended.produced, used.joins, now);
+    let Used { ended, joins } = used;
+    let throttle = charged(shared, header, &ended.said.produced, joins, now);
     let permit = shared.admitted.take().flatten();
-    if used.ended.wants_answer {
-        let kind = InFlightKind::Client(used.ended.produced, amendment);
-        shared
-            .in_flight
-            .push_back(header.in_flight(kind, throttle, permit));
+    shared.notes.software(ended.software);
+    let account = header.account(ended.said);
+    if !ended.wants_answer {
+        let header = (header.api, header.version);
+        return shared.notes.unanswered(header, account, now);
     }
+    let kind = InFlightKind::Client(amendment);
+    let request = header.in_flight(kind, account, throttle, permit);
+    shared.in_flight.push_back(request);
 }
 
 fn charged(
@@ -454,21 +491,32 @@ fn answered(shared: &mut Shared, header: Known, body: &[u8], now: Duration) -> R
     let frame = framed(&frame, &body);
     shared.answers += frame.len();
     let kind = InFlightKind::Answered(frame);
-    shared
-        .in_flight
-        .push_back(header.in_flight(kind, throttle, permit));
+    let account = header.account(Said::default());
+    let request = header.in_flight(kind, account, throttle, permit);
+    shared.in_flight.push_back(request);
     Ok(())
 }
 
 // === impl Known ===
 
 impl Known {
-    fn in_flight(self, kind: InFlightKind, throttle: Duration, permit: Option<Permit>) -> InFlight {
+    fn account(self, said: Said) -> Account {
+        Account::new(self.arrived, self.bytes, said)
+    }
+
+    fn in_flight(
+        self,
+        kind: InFlightKind,
+        account: Account,
+        throttle: Duration,
+        permit: Option<Permit>,
+    ) -> InFlight {
         InFlight {
             correlation_id: self.correlation_id,
             api: self.api,
             version: self.version,
             kind,
+            account,
             throttle,
             permit,
         }
@@ -485,6 +533,18 @@ enum Begin {
     Alone(Step),
     /// More bytes are needed.
     More,
+}
+
+// === impl Begin ===
+
+impl Begin {
+    /// Whether the request is there and has to wait.
+    fn is_held(&self) -> bool {
+        match self {
+            Self::Alone(step) => !matches!(step, Step::Replace { .. } | Step::Answered(_)),
+            _ => false,
+        }
+    }
 }
 
 /// Length and what there is of the frame.

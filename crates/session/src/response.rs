@@ -7,8 +7,9 @@ use tubeway_protocol::frame::PREFIX;
 use tubeway_protocol::header::ResponseHeader;
 use tubeway_protocol::{ApiKey, Direction, Schemas};
 
-use crate::body::{Pass, Produced, ResponseBody, rewrite_whole};
+use crate::body::{Pass, ResponseBody, Said, rewrite_whole};
 use crate::limits::{Place, raise, throttle_place, throttled};
+use crate::notes::Answer;
 use crate::observe::Observe;
 use crate::records::{Head, RecordsAmendment, framed};
 use crate::request::split_length;
@@ -31,11 +32,14 @@ const MAX_LOGIN: u32 = 64 * 1024;
 #[derive(Default)]
 pub(crate) struct Responses {
     body: Option<Passing>,
+    /// When the response at hand began to come.
+    first: Option<Duration>,
 }
 
 /// A response whose header has been forwarded.
 struct Passing {
     remaining: usize,
+    answer: Answer,
     request: InFlight,
     /// None where the client has got another answer: the broker's is dropped.
     body: Option<ResponseBody>,
@@ -88,23 +92,34 @@ impl Responses {
                 }
                 continue;
             }
+            if !buffer[forward..].is_empty() {
+                self.first.get_or_insert(now);
+            }
             match begin(shared, &buffer[forward..], now, forward == 0)? {
                 Begin::Later => break,
-                Begin::Body(length, passing) => {
+                Begin::Body(length, mut passing) => {
+                    passing.answer.first = self.first.take();
                     self.body = Some(*passing);
                     forward += length;
                 }
-                Begin::Instead(consumed, with, passing) => {
+                Begin::Instead(consumed, with, mut passing) => {
+                    passing.answer.first = self.first.take();
                     self.body = Some(*passing);
                     return Ok(Step::Replace { consumed, with });
                 }
                 Begin::Answer(request, with) => {
-                    count(&request, &with, observe)?;
+                    let answer = Answer {
+                        first: None,
+                        bytes: with.len() as u64,
+                        throttle: count(&request, &with, observe)?,
+                    };
+                    request.done(shared, answer, now);
                     return Ok(Step::Replace { consumed: 0, with });
                 }
                 Begin::Whole(consumed) => {
                     let frame = buffer[..consumed].to_vec().into();
-                    let with = whole(shared, &frame, observe)?;
+                    let first = self.first.take();
+                    let with = whole(shared, &frame, (first, now), observe)?;
                     return Ok(Step::Replace { consumed, with });
                 }
             }
@@ -133,7 +148,7 @@ impl Responses {
             && let Some(done) = self.body.take()
         {
             done.charge(shared, now);
-            done.finish(observe)?;
+            done.finish(shared, now, observe)?;
         }
         Ok((n, pass))
     }
@@ -147,6 +162,7 @@ impl Passing {
             .map_err(|error| malformed(&request, error))?;
         Ok(Self {
             remaining,
+            answer: Answer::default(),
             request,
             body: Some(body),
         })
@@ -157,14 +173,21 @@ impl Passing {
             Role::Client { routes, .. } => Some(routes),
             Role::Node(_) => None,
         };
-        match &mut self.body {
-            Some(body) => body
-                .feed(bytes, routes)
-                .map_err(|error| malformed(&self.request, error)),
+        let Some(body) = &mut self.body else {
             // Nothing in the place of nothing would be a step without end.
-            None if bytes.is_empty() => Ok(Pass::AsItIs),
-            None => Ok(Pass::Instead(Vec::new())),
-        }
+            return Ok(match bytes.is_empty() {
+                true => Pass::AsItIs,
+                false => Pass::Instead(Vec::new()),
+            });
+        };
+        let pass = body
+            .feed(bytes, routes)
+            .map_err(|error| malformed(&self.request, error))?;
+        self.answer.bytes += match &pass {
+            Pass::AsItIs => bytes.len(),
+            Pass::Instead(with) => with.len(),
+        } as u64;
+        Ok(pass)
     }
 
     /// Charges the records that have passed.
@@ -180,16 +203,22 @@ impl Passing {
         }
     }
 
-    fn finish(self, observe: &mut impl Observe) -> Result<(), Refusal> {
-        let Some(body) = self.body else {
-            return Ok(());
-        };
-        let api = self.request.name();
-        if let Some(records) = self.request.records() {
-            records.tell(api, observe);
+    fn finish(
+        mut self,
+        shared: &mut Shared,
+        now: Duration,
+        observe: &mut impl Observe,
+    ) -> Result<(), Refusal> {
+        if let Some(body) = self.body {
+            let api = self.request.name();
+            if let Some(records) = self.request.records() {
+                records.tell(api, observe);
+            }
+            let finished = body.finish(api, self.request.said(), observe);
+            self.answer.throttle = finished.map_err(|error| malformed(&self.request, error))?;
         }
-        body.finish(api, self.request.produced(), observe)
-            .map_err(|error| malformed(&self.request, error))
+        self.request.done(shared, self.answer, now);
+        Ok(())
     }
 }
 
@@ -251,7 +280,8 @@ fn begin(shared: &mut Shared, bytes: &[u8], now: Duration, first: bool) -> Resul
     };
     let remaining = length - header.length;
     let rewrites = matches!(shared.role, Role::Client { .. });
-    let passing = Passing::new(request, remaining, rewrites)?;
+    let mut passing = Passing::new(request, remaining, rewrites)?;
+    passing.answer.bytes = (PREFIX + header.length) as u64;
     Ok(Begin::Body(PREFIX + header.length, Box::new(passing)))
 }
 
@@ -382,6 +412,7 @@ fn instead(changed: Changed, request: InFlight, body: usize) -> Result<Begin, Re
             .map_err(|error| malformed(&passing.request, error))?;
     }
     passing.remaining -= changed.taken.len();
+    passing.answer.bytes = changed.with.len() as u64;
     let consumed = PREFIX + changed.header + changed.taken.len();
     Ok(Begin::Instead(consumed, changed.with, Box::new(passing)))
 }
@@ -389,7 +420,7 @@ fn instead(changed: Changed, request: InFlight, body: usize) -> Result<Begin, Re
 /// How large a response may be that has to be seen whole; `None` for one that
 /// passes as it comes.
 fn whole_limit(role: &Role, request: &InFlight) -> Option<u32> {
-    let InFlightKind::Client(_, amendment) = &request.kind else {
+    let InFlightKind::Client(amendment) = &request.kind else {
         return Some(MAX_LOGIN);
     };
     match amendment {
@@ -421,7 +452,12 @@ fn names_brokers(api: ApiKey) -> bool {
 }
 
 /// Handles a whole frame, its length included; what the client gets for it.
-fn whole(shared: &mut Shared, frame: &Bytes, observe: &mut impl Observe) -> Result<Bytes, Refusal> {
+fn whole(
+    shared: &mut Shared,
+    frame: &Bytes,
+    (first, now): (Option<Duration>, Duration),
+    observe: &mut impl Observe,
+) -> Result<Bytes, Refusal> {
     let Some(mut request) = shared.in_flight.pop_front() else {
         return Ok(Bytes::new());
     };
@@ -438,24 +474,32 @@ fn whole(shared: &mut Shared, frame: &Bytes, observe: &mut impl Observe) -> Resu
             return Ok(Bytes::new());
         }
         InFlightKind::Answered(frame) => return Ok(frame.clone()),
-        InFlightKind::Client(_, amendment) => std::mem::take(amendment),
+        InFlightKind::Client(amendment) => std::mem::take(amendment),
     };
     let error = |request: &InFlight, error: TreeError| malformed(request, error.to_string());
-    match &shared.role {
+    let (with, throttle) = match &shared.role {
         Role::Client { routes, .. } if names_brokers(request.api) => {
             rewrite_whole(request.api, request.version, frame, routes, observe)
-                .map_err(|error| malformed(&request, error))
+                .map_err(|error| malformed(&request, error))?
         }
         Role::Client { .. } => {
-            amended(None, &request, amendment, frame).map_err(|e| error(&request, e))
+            let with = amended(None, &request, amendment, frame);
+            (with.map_err(|e| error(&request, e))?, Duration::ZERO)
         }
         Role::Node(node) => {
             let frame =
                 amended(Some(node), &request, amendment, frame).map_err(|e| error(&request, e))?;
-            count(&request, &frame, observe)?;
-            Ok(frame)
+            let throttle = count(&request, &frame, observe)?;
+            (frame, throttle)
         }
-    }
+    };
+    let answer = Answer {
+        first,
+        bytes: with.len() as u64,
+        throttle,
+    };
+    request.done(shared, answer, now);
+    Ok(with)
 }
 
 /// The frame as the client gets it.
@@ -488,8 +532,12 @@ fn amended(
     Ok(framed(head, &changed))
 }
 
-/// Counts what a whole frame says.
-fn count(request: &InFlight, frame: &Bytes, observe: &mut impl Observe) -> Result<(), Refusal> {
+/// Counts what a whole frame says; how long the client is to pause.
+fn count(
+    request: &InFlight,
+    frame: &Bytes,
+    observe: &mut impl Observe,
+) -> Result<Duration, Refusal> {
     let error = |error: String| malformed(request, error);
     let header = header_length(request, frame).map_err(|e| error(e.to_string()))?;
     let mut body = BytesMut::from(&frame[header..]);
@@ -497,7 +545,7 @@ fn count(request: &InFlight, frame: &Bytes, observe: &mut impl Observe) -> Resul
         ResponseBody::new(request.api, request.version, body.len() as u32, false).map_err(error)?;
     counting.feed(&mut body, None).map_err(error)?;
     counting
-        .finish(request.name(), request.produced(), observe)
+        .finish(request.name(), request.said(), observe)
         .map_err(error)
 }
 
@@ -518,16 +566,19 @@ impl InFlight {
         self.api.name().unwrap_or("unknown API")
     }
 
-    fn produced(&self) -> &[Produced] {
-        match &self.kind {
-            InFlightKind::Client(produced, _) => produced,
-            _ => &[],
-        }
+    fn said(&self) -> &Said {
+        &self.account.said
+    }
+
+    /// The client has its answer.
+    fn done(self, shared: &mut Shared, answer: Answer, now: Duration) {
+        let header = (self.api, self.version);
+        shared.notes.done(header, self.account, answer, now);
     }
 
     fn records(&self) -> Option<&RecordsAmendment> {
         match &self.kind {
-            InFlightKind::Client(_, Amendment::Records(records)) => Some(records),
+            InFlightKind::Client(Amendment::Records(records)) => Some(records),
             _ => None,
         }
     }

@@ -9,9 +9,9 @@ use tubeway_policy::quota::{Charger, Permit};
 use tubeway_policy::rules::Authorizer;
 use tubeway_protocol::ApiKey;
 
-use crate::body::Produced;
 use crate::guard::{Answers, Guard};
 use crate::limits::Limits;
+use crate::notes::{Account, Notes};
 use crate::observe::Observe;
 use crate::records::Sessions;
 use crate::request::Requests;
@@ -55,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) draining: bool,
     /// The request at hand has been let in, and counts by this.
     pub(crate) admitted: Option<Option<Permit>>,
+    pub(crate) notes: Notes,
 }
 
 /// Which end of the mesh this session is at.
@@ -91,6 +92,7 @@ pub(crate) struct InFlight {
     pub(crate) correlation_id: i32,
     pub(crate) api: ApiKey,
     pub(crate) version: i16,
+    pub(crate) account: Account,
     pub(crate) kind: InFlightKind,
     /// How long the client is to wait for what the request used.
     pub(crate) throttle: Duration,
@@ -102,9 +104,8 @@ pub(crate) struct InFlight {
 /// Whose request it is.
 #[derive(Debug)]
 pub(crate) enum InFlightKind {
-    /// The client's, with what it wanted to produce, and what is to be done to
-    /// the response.
-    Client(Vec<Produced>, Amendment),
+    /// The client's, with what is to be done to the response.
+    Client(Amendment),
     /// The client's, answered here: the whole frame.
     Answered(Bytes),
     /// The session's SaslHandshake.
@@ -155,6 +156,7 @@ impl Session {
                 answers: 0,
                 draining: false,
                 admitted: None,
+                notes: Notes::default(),
             },
             requests: Requests::default(),
             responses: Responses::default(),
@@ -167,7 +169,8 @@ impl Session {
         self.requests.step(&mut self.shared, buffer, now)
     }
 
-    /// Looks at what the broker has sent and is still in `buffer`.
+    /// Looks at what the broker has sent and is still in `buffer`. `now` is
+    /// the time since the connection began.
     pub fn response(
         &mut self,
         buffer: &mut BytesMut,
@@ -175,6 +178,16 @@ impl Session {
         observe: &mut impl Observe,
     ) -> Result<Step, Refusal> {
         self.responses.step(&mut self.shared, buffer, now, observe)
+    }
+
+    /// Tells what the last step has brought to an end. To be called after each,
+    /// with the time that it is then: what a step takes is part of what this
+    /// sidecar costs a request.
+    pub fn report(&mut self, now: Duration, observe: &mut impl Observe) {
+        let Shared {
+            notes, in_flight, ..
+        } = &mut self.shared;
+        notes.report(in_flight, now, observe);
     }
 
     /// The frames of a login with `token`, to be sent to the broker before
@@ -199,6 +212,7 @@ impl Session {
                 correlation_id: first.wrapping_add(i as i32),
                 api,
                 version: 1,
+                account: Account::default(),
                 kind,
                 throttle: Duration::ZERO,
                 permit: None,

@@ -32,6 +32,15 @@ pub(crate) enum Outcome {
     Close(&'static str),
 }
 
+// === impl Outcome ===
+
+impl Outcome {
+    /// Whether something is kept from the broker.
+    pub(crate) fn refuses(&self) -> bool {
+        matches!(self, Self::Instead(..) | Self::Answer(_) | Self::Close(_))
+    }
+}
+
 /// What the response to a request needs before the client gets it.
 #[derive(Debug, Default)]
 pub(crate) enum Amendment {

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tracing::{debug, info};
 use tubeway_identity::IdentityStore;
 use tubeway_identity::jwt::LoginSigner;
 use tubeway_policy::SpiffeId;
-use tubeway_policy::quota::{Charger, Permit};
+use tubeway_policy::quota::{Charger, Permit, Refused};
 use tubeway_policy::rules::{Authorizer, Caller};
 use tubeway_session::access::Questions;
 use tubeway_session::{self as session, Guard, Session, SharedNames};
@@ -18,11 +17,11 @@ use tubeway_telemetry::Shutdown;
 
 use crate::accept::authenticate;
 use crate::dial;
-use crate::metrics::{Metrics, RefusedLabels};
+use crate::metrics::Metrics;
 use crate::node::login::{LIFE, Login};
 use crate::node::names::TopicNames;
-use crate::observe::Counting;
-use crate::pump::{End, Surroundings, pump};
+use crate::observe::{ConnectionLine, Counting};
+use crate::pump::{Surroundings, pump};
 use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
 
@@ -73,26 +72,26 @@ impl Ingress {
         let Some(client) = authenticated.await else {
             return;
         };
+        let tls = client.stream.get_ref().1.protocol_version();
+        let line = ConnectionLine::new("client", from, client.peer.as_str(), self.metrics.clone())
+            .with_tls(tls);
         // A broker that does not know this sidecar's key yet would refuse the
         // login and so the client; closing makes the client try again.
         if !*self.takes_logins.borrow() {
-            debug!(%from, peer = %client.peer, "the broker takes no logins yet");
-            return;
+            return line.refused("logins", &"the broker takes no logins yet");
         }
         let Some(rules) = self.rules.current() else {
-            info!(%from, peer = %client.peer, "no access rules have come from the operator yet");
-            return;
+            let reason = "no access rules have come from the operator yet";
+            return line.refused("no_rules", &reason);
         };
         let principal: Arc<str> = client.peer.principal().into();
-        let Some((charger, _permit)) = self.admit(&principal, from).await else {
-            return;
+        let (charger, _permit) = match self.admit(&principal).await {
+            Ok(admitted) => admitted,
+            Err(refused) => return line.refused("quota", &refused),
         };
         let broker = match dial::broker(self.broker).await {
             Ok(broker) => broker,
-            Err(error) => {
-                info!(%error, %from, peer = %client.peer, "the broker takes no connection");
-                return;
-            }
+            Err(error) => return line.refused("broker", &error),
         };
         let caller = Caller {
             principal,
@@ -106,7 +105,7 @@ impl Ingress {
             ingress: &self,
             principal: &client.peer,
         };
-        let counting = Counting::new(
+        let mut counting = Counting::new(
             self.metrics.clone(),
             client.peer.as_str(),
             self.names.clone(),
@@ -115,44 +114,24 @@ impl Ingress {
             client.stream,
             broker,
             session,
-            counting,
+            &mut counting,
             &answers,
             &self.shutdown,
         )
         .await;
-        match end {
-            End::Refused(reason) => {
-                info!(%reason, %from, peer = %client.peer, "client connection refused");
-            }
-            end => debug!(%end, %from, peer = %client.peer, "client connection ended"),
-        }
+        line.ended(&end, &counting);
     }
 }
 
 impl Ingress {
-    /// Holds a connection to the quotas about connections; none where it is
-    /// refused.
-    async fn admit(&self, principal: &Arc<str>, from: SocketAddr) -> Option<(Charger, Permit)> {
+    /// Holds a connection to the quotas about connections.
+    async fn admit(&self, principal: &Arc<str>) -> Result<(Charger, Permit), Refused> {
         let mut charger = self.quotas.charger(principal.clone());
         let now = self.quotas.now();
-        let admitted = charger
-            .attempt(now)
-            .and_then(|throttle| Ok((throttle, charger.open(now)?)));
-        match admitted {
-            Ok((throttle, permit)) => {
-                tokio::time::sleep(throttle.delay).await;
-                Some((charger, permit))
-            }
-            Err(refused) => {
-                let labels = RefusedLabels {
-                    listener: "client",
-                    reason: "quota",
-                };
-                self.metrics.refused.get_or_create_owned(&labels).inc();
-                info!(%from, %principal, quota = %refused.quota, "connection refused by a quota");
-                None
-            }
-        }
+        let throttle = charger.attempt(now)?;
+        let permit = charger.open(now)?;
+        tokio::time::sleep(throttle.delay).await;
+        Ok((charger, permit))
     }
 }
 

@@ -200,7 +200,7 @@ impl Talk {
                     self.logins += 1;
                 }
                 Step::Ask(questions) => self.answer(questions),
-                Step::Wait => {
+                Step::Wait | Step::Pause(_) => {
                     chunks.for_each(|rest| self.requests.extend_from_slice(rest));
                     break;
                 }
@@ -215,7 +215,10 @@ impl Talk {
         let before = self.to_client.len();
         let mut chunks = bytes.chunks(self.size);
         loop {
-            match self.session.response(&mut self.responses, &mut Uncounted)? {
+            match self
+                .session
+                .response(&mut self.responses, self.now, &mut Uncounted)?
+            {
                 Step::NeedMore => match chunks.next() {
                     Some(chunk) => self.responses.extend_from_slice(chunk),
                     None => break,
