@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustls::pki_types::UnixTime;
 use support::mesh::{Connection, apply, check, round_trip, topic};
-use support::{Installation, eventually, net};
+use support::{Installation, eventually, net, rules};
 use tubeway_identity::ca::{AuthorityPem, CertificateAuthority};
 use tubeway_launcher::kafka_dist::KafkaDist;
 use tubeway_testing::capture::{Capture, Verdict};
@@ -60,6 +60,12 @@ fn trials(shared: Option<&Shared>) -> Vec<Trial> {
         ),
         trial("the_intruder_is_refused_and_can_i_says_so", intruder),
         trial("every_client_s_records_arrive_once_and_in_order", clients),
+        trial("a_quota_holds_a_producer_to_its_rate", |on| {
+            block_on(rules::a_quota_holds_a_producer_to_its_rate(on))
+        }),
+        trial("an_acl_goes_down_to_the_partition", |on| {
+            block_on(rules::an_acl_goes_down_to_the_partition(on))
+        }),
         trial("nothing_readable_crosses_between_pods", capture),
         trial("strangers_are_refused_on_every_port", strangers),
         trial(
@@ -135,7 +141,17 @@ fn authorizer_log(on: &mut Installation) -> Result<()> {
         };
         says("checkout", "Allowed operation = WRITE")?;
         says("billing", "Allowed operation = READ")?;
-        says("intruder", "Denied operation = DESCRIBE")?;
+        // The sidecar is the first to refuse; `crates/proxy/tests/mesh.rs` shows
+        // that the broker would.
+        let mut refusals = String::new();
+        for pod in BROKERS {
+            refusals += &on.kubectl(&["logs", "-n", "kafka", pod, "-c", "sidecar"])?;
+        }
+        let refused = |line: &str| line.contains("access denied") && line.contains("sa/intruder");
+        ensure!(
+            refusals.lines().any(refused),
+            "no sidecar tells of the intruder"
+        );
         ensure!(!log.contains("ANONYMOUS"), "somebody was ANONYMOUS");
         Ok(())
     })

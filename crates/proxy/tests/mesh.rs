@@ -134,17 +134,22 @@ impl Mesh {
     }
 
     fn access(&self) -> Access {
-        let checkout = "User:spiffe://cluster.local/ns/shop/sa/checkout";
-        let rule = |operation| {
-            let acl = AclBinding::allow(checkout, operation, ResourceType::Topic, "orders");
+        let rule = |(account, operation)| {
+            let principal = format!("User:spiffe://cluster.local/ns/shop/sa/{account}");
+            let acl = AclBinding::allow(principal, operation, ResourceType::Topic, "orders");
             Rule::from(acl)
         };
+        let accounts = ["checkout", "intruder"];
+        let operations = [Operation::Create, Operation::Write];
+        let rules = accounts
+            .into_iter()
+            .flat_map(|account| operations.map(|operation| rule((account, operation))));
         Access {
             cluster: self.topology().cluster,
             access: AccessRules {
                 super_users: ["User:spiffe://cluster.local/ns/kafka/sa/demo-node".to_owned()]
                     .into(),
-                rules: [Operation::Create, Operation::Write].map(rule).into(),
+                rules: rules.collect(),
             },
         }
     }
@@ -225,6 +230,23 @@ impl Mesh {
         self.spawn("kafka", &mut command);
     }
 
+    /// Kafka's VerifiableProducer through a client's sidecar; what it says.
+    fn produce(&self, at: Ipv4Addr, records: u32) -> String {
+        let output = Command::new("java")
+            .args(["-Xmx64m", "-cp"])
+            .arg(self.libs.join("*"))
+            .args([
+                "org.apache.kafka.tools.VerifiableProducer",
+                "--topic",
+                "orders",
+            ])
+            .args(["--max-messages", &records.to_string(), "--acks", "-1"])
+            .args(["--bootstrap-server", &format!("{at}:9092")])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Waits until a log says something.
     async fn says(&self, name: &str, what: &str) {
         let begun = Instant::now();
@@ -249,23 +271,22 @@ async fn a_stock_client_reaches_a_stock_broker_as_its_spiffe_id() {
     mesh.start_sidecar("client", "client", "shop/checkout", client);
     mesh.says("node", "serves=true").await;
     mesh.says("client", "ready for clients").await;
-    let output = Command::new("java")
-        .args(["-Xmx64m", "-cp"])
-        .arg(mesh.libs.join("*"))
-        .args([
-            "org.apache.kafka.tools.VerifiableProducer",
-            "--topic",
-            "orders",
-        ])
-        .args(["--max-messages", "100", "--acks", "-1"])
-        .args(["--bootstrap-server", &format!("{}:9092", client.1)])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = mesh.produce(client.1, 100);
     assert_eq!(said.matches("producer_send_success").count(), 100, "{said}");
     mesh.says(
         "kafka",
         "Principal = User:spiffe://cluster.local/ns/shop/sa/checkout is Allowed operation = WRITE",
+    )
+    .await;
+    // The sidecars were told that the intruder may produce; the broker was not.
+    let intruder = mesh.pod(2);
+    mesh.start_sidecar("intruder", "client", "shop/intruder", intruder);
+    mesh.says("intruder", "ready for clients").await;
+    let said = mesh.produce(intruder.1, 1);
+    assert!(said.contains("TopicAuthorizationException"), "{said}");
+    mesh.says(
+        "kafka",
+        "Principal = User:spiffe://cluster.local/ns/shop/sa/intruder is Denied operation",
     )
     .await;
     assert!(!mesh.log("kafka").contains("ANONYMOUS"));

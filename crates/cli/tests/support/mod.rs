@@ -5,6 +5,7 @@
 
 pub mod mesh;
 pub mod net;
+pub mod rules;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
