@@ -9,7 +9,7 @@ mod properties;
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,9 @@ const LOG_LINES: usize = 60;
 #[derive(Debug, Clone, Default)]
 pub struct BrokerOptions {
     users: Vec<String>,
+    jwks: Option<PathBuf>,
     acls: bool,
+    log_level: Option<&'static str>,
     properties: Vec<(String, String)>,
 }
 
@@ -44,6 +46,8 @@ pub struct TestBroker {
     child: Child,
     ports: Ports,
     folder: TempDir,
+    jwks: Option<PathBuf>,
+    log_level: Option<&'static str>,
 }
 
 /// Why a node does not run.
@@ -93,6 +97,23 @@ impl BrokerOptions {
         self
     }
 
+    /// Takes OAUTHBEARER logins on the SASL listener too, signed by a key of
+    /// this JWK set, as a node's broker takes them of its sidecar. The file
+    /// must be there when the broker starts.
+    #[must_use]
+    pub fn with_jwks(mut self, file: &Path) -> Self {
+        self.jwks = Some(file.to_owned());
+        self
+    }
+
+    /// Logs only what is worse than usual. The authorizer writes a line for
+    /// each of its decisions otherwise, which costs more than deciding.
+    #[must_use]
+    pub fn with_warnings_only(mut self) -> Self {
+        self.log_level = Some("warn");
+        self
+    }
+
     /// Sets a property of `server.properties`, over whatever it was.
     #[must_use]
     pub fn with_property(mut self, name: &str, value: &str) -> Self {
@@ -132,9 +153,16 @@ impl TestBroker {
         format_storage(tools, &config).await?;
 
         let mut broker = Self {
-            child: spawn(tools, folder.path())?,
+            child: spawn(
+                tools,
+                folder.path(),
+                options.jwks.as_deref(),
+                options.log_level,
+            )?,
             ports,
             folder,
+            jwks: options.jwks.clone(),
+            log_level: options.log_level,
         };
         broker.wait_until_it_answers().await?;
         Ok(broker)
@@ -145,7 +173,8 @@ impl TestBroker {
     pub async fn bounce(&mut self, tools: &Tools) -> Result<(), BrokerError> {
         self.child.kill().map_err(failed("kill the broker"))?;
         self.child.wait().map_err(failed("wait for the broker"))?;
-        self.child = spawn(tools, self.folder.path())?;
+        let jwks = self.jwks.as_deref();
+        self.child = spawn(tools, self.folder.path(), jwks, self.log_level)?;
         self.wait_until_it_answers().await
     }
 
@@ -179,9 +208,15 @@ impl TestBroker {
         (Ipv4Addr::LOCALHOST, self.ports.plain).into()
     }
 
-    /// Address of the SASL/PLAIN listener, for the users of the options.
+    /// Address of the SASL listener, for the users of the options (PLAIN) and
+    /// whoever has a token ([`BrokerOptions::with_jwks`]).
     pub fn sasl_bootstrap(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.ports.sasl).into()
+    }
+
+    /// Address of the controller's listener.
+    pub fn controller(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports.controller).into()
     }
 
     /// Its process id.
@@ -233,19 +268,29 @@ impl Ports {
 }
 
 /// Starts the broker whose files are in `folder`.
-fn spawn(tools: &Tools, folder: &Path) -> Result<Child, BrokerError> {
+fn spawn(
+    tools: &Tools,
+    folder: &Path,
+    jwks: Option<&Path>,
+    log_level: Option<&str>,
+) -> Result<Child, BrokerError> {
     let log = File::options()
         .create(true)
         .append(true)
         .open(folder.join("broker.log"))
         .map_err(failed("open the broker's log"))?;
-    let jvm = log4j(folder).map_err(failed("write log4j2.properties"))?;
-    let options = [
+    let jvm = log4j(folder, log_level).map_err(failed("write log4j2.properties"))?;
+    let allowed = jwks.map(|file| {
+        let name = "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls";
+        format!("{name}=file://{}", file.display())
+    });
+    let mut options = vec![
         "-Xmx256m",
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
         &jvm,
     ];
+    options.extend(allowed.as_deref());
     let mut command = tools.dist.command(&tools.java, &options, "kafka.Kafka");
     command
         .arg(folder.join("server.properties"))
@@ -278,9 +323,15 @@ async fn format_storage(tools: &Tools, config: &Path) -> Result<(), BrokerError>
 }
 
 /// Writes the logging configuration; returns the JVM's flag for it.
-fn log4j(folder: &Path) -> io::Result<String> {
+fn log4j(folder: &Path, level: Option<&str>) -> io::Result<String> {
     let path = folder.join("log4j2.properties");
-    fs::write(&path, include_str!("../kafka/log4j2.properties"))?;
+    let mut text = include_str!("../kafka/log4j2.properties").to_owned();
+    if let Some(level) = level {
+        // The last of several lines for one name is the one that counts.
+        let lines = ["rootLogger", "logger.authorizer"].map(|of| format!("{of}.level = {level}\n"));
+        text.extend(lines);
+    }
+    fs::write(&path, text)?;
     Ok(format!("-Dlog4j2.configurationFile={}", path.display()))
 }
 

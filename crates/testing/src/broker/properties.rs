@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use tubeway_identity::jwt::{AUDIENCE, ISSUER};
+
 use super::BrokerOptions;
 
 /// The ports of one node.
@@ -31,7 +33,7 @@ listener.security.protocol.map=PLAIN:PLAINTEXT,USERS:SASL_PLAINTEXT,CONTROLLER:P
 inter.broker.listener.name=PLAIN
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listener.name.users.sasl.enabled.mechanisms=PLAIN
+listener.name.users.sasl.enabled.mechanisms={mechanisms}
 listener.name.users.plain.sasl.jaas.config={jaas}
 super.users=User:ANONYMOUS
 auto.create.topics.enable=false
@@ -46,6 +48,10 @@ group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=8388608
 ",
         data = folder.join("data").display(),
+        mechanisms = match options.jwks {
+            Some(_) => "PLAIN,OAUTHBEARER",
+            None => "PLAIN",
+        },
         jaas = jaas(&options.users),
     );
     if options.acls {
@@ -53,11 +59,30 @@ log.cleaner.dedupe.buffer.size=8388608
             "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n",
         );
     }
+    if let Some(jwks) = &options.jwks {
+        text.push_str(&oauth(jwks));
+    }
     // The last of several lines for one name is the one that counts.
     for (name, value) in &options.properties {
         let _ = writeln!(text, "{name}={value}");
     }
     text
+}
+
+/// Who the broker takes a token for is in the token (claim `sub`).
+fn oauth(jwks: &Path) -> String {
+    let prefix = "listener.name.users.oauthbearer.sasl";
+    let package = "org.apache.kafka.common.security.oauthbearer";
+    format!(
+        "\
+{prefix}.server.callback.handler.class={package}.OAuthBearerValidatorCallbackHandler
+{prefix}.jaas.config={package}.OAuthBearerLoginModule required ;
+{prefix}.oauthbearer.jwks.endpoint.url=file://{jwks}
+{prefix}.oauthbearer.expected.audience={AUDIENCE}
+{prefix}.oauthbearer.expected.issuer={ISSUER}
+",
+        jwks = jwks.display(),
+    )
 }
 
 fn jaas(users: &[String]) -> String {
