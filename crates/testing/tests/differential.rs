@@ -1,0 +1,81 @@
+//! Two brokers, answer by answer (`tubeway_testing::differential`).
+
+use std::fs;
+use std::path::Path;
+
+use tokio::sync::Mutex;
+use tubeway_testing::differential::report::Report;
+use tubeway_testing::differential::suite::{Filter, Second, compare};
+
+/// One pair of brokers at a time: two pairs would only be in each other's way.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// Runs the suite and leaves what it found in `target/differential/<name>.txt`.
+async fn run(name: &str, second: Second, filter: &Filter) -> Report {
+    let _alone = ALONE.lock().await;
+    let report = compare(second, filter).await.expect("the suite runs");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../differential");
+    let text = format!("{report}\ncovered:\n{}", report.coverage_list());
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join(format!("{name}.txt")), text).expect("a file");
+    println!("{}", report.summary());
+    report
+}
+
+/// The harness is quiet: what it calls a difference is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_brokers_with_the_same_acls_answer_alike() {
+    quiet("native", false).await;
+}
+
+/// The same with principals that may do one operation alone, or all but one.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_brokers_answer_alike_about_each_operation() {
+    quiet("native-operations", true).await;
+}
+
+async fn quiet(name: &str, operations: bool) {
+    let mut filter = Filter::from_env();
+    filter.operations = Some(operations);
+    let report = run(name, Second::Native, &filter).await;
+    assert!(report.missing.is_empty(), "{:?}", report.missing);
+    let different: Vec<_> = report.different().map(ToString::to_string).collect();
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+/// The harness sees: of a broker at which everybody may do everything, nearly
+/// every API answers otherwise to somebody who may do nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_without_rules_answers_otherwise() {
+    let mut filter = Filter::from_env();
+    filter.newest_only = true;
+    filter.scenarios = Some(vec!["denied".to_owned()]);
+    let report = run("open", Second::Open, &filter).await;
+    let blind: Vec<_> = report.apis_without_difference().collect();
+    assert_eq!(blind, NO_RULES, "APIs whose answers are alike");
+}
+
+/// A sidecar with the same rules answers as the broker that has them.
+///
+/// As long as sessions enforce no rules, this holds only for somebody who may
+/// do everything; once they do, it is to hold in every scenario.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_with_the_same_rules_answers_alike() {
+    let mut filter = Filter::from_env();
+    filter
+        .scenarios
+        .get_or_insert(vec!["right-host".to_owned()]);
+    let report = run("sidecar", Second::Sidecar, &filter).await;
+    let different: Vec<_> = report
+        .different()
+        .filter(|outcome| !OF_THE_CONNECTION.contains(&outcome.api.0))
+        .map(ToString::to_string)
+        .collect();
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+/// APIs that answer alike whatever the rules are.
+const NO_RULES: [&str; 3] = ["SaslHandshake", "ApiVersions", "SaslAuthenticate"];
+/// Their keys. A sidecar answers these itself: its clients do not log in, and
+/// it offers what it knows.
+const OF_THE_CONNECTION: [i16; 3] = [17, 18, 36];
