@@ -25,7 +25,19 @@ async fn run(name: &str, second: Second, filter: &Filter) -> Report {
 /// The harness is quiet: what it calls a difference is one.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_brokers_with_the_same_acls_answer_alike() {
-    let report = run("native", Second::Native, &Filter::from_env()).await;
+    quiet("native", false).await;
+}
+
+/// The same with principals that may do one operation alone, or all but one.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_brokers_answer_alike_about_each_operation() {
+    quiet("native-operations", true).await;
+}
+
+async fn quiet(name: &str, operations: bool) {
+    let mut filter = Filter::from_env();
+    filter.operations = Some(operations);
+    let report = run(name, Second::Native, &filter).await;
     assert!(report.missing.is_empty(), "{:?}", report.missing);
     let different: Vec<_> = report.different().map(ToString::to_string).collect();
     assert!(different.is_empty(), "{}", different.join("\n"));
@@ -46,7 +58,19 @@ async fn a_broker_without_rules_answers_otherwise() {
 /// A sidecar with the same rules answers as the broker that has them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_with_the_same_rules_answers_alike() {
-    let report = run("sidecar", Second::Sidecar, &Filter::from_env()).await;
+    alike("sidecar", false).await;
+}
+
+/// The same with principals that may do one operation alone, or all but one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_answers_alike_about_each_operation() {
+    alike("sidecar-operations", true).await;
+}
+
+async fn alike(name: &str, operations: bool) {
+    let mut filter = Filter::from_env();
+    filter.operations = Some(operations);
+    let report = run(name, Second::Sidecar, &filter).await;
     assert!(report.missing.is_empty(), "{:?}", report.missing);
     let different: Vec<_> = report
         .different()

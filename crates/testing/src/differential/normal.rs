@@ -75,7 +75,16 @@ const UNORDERED: &[(i16, &str, &[&str])] = &[
     ),
     (29, "Acls", &["Principal", "Operation", "PermissionType"]),
     (31, "MatchingAcls", &["ResourceType", "ResourceName"]),
-    (41, "Tokens", &["PrincipalName", "Renewers", "TokenId"]),
+    (
+        41,
+        "Tokens",
+        &[
+            "PrincipalName",
+            "TokenRequesterPrincipalName",
+            "Renewers",
+            "TokenId",
+        ],
+    ),
     // By topic id.
     (27, "Topics", &["Name"]),
     (69, "TopicPartitions", &["TopicName"]),

@@ -14,7 +14,7 @@ use super::normal::{Normal, id_for};
 
 /// Longest time until a step of a set-up succeeds: coordinators load, and
 /// brokers learn of topics a moment after they were made.
-pub const SETTLE: Duration = Duration::from_secs(20);
+pub const SETTLE: Duration = Duration::from_secs(60);
 /// Between two attempts.
 pub const AGAIN: Duration = Duration::from_millis(15);
 /// Errors that pass: a coordinator or a topic that is not there yet, a

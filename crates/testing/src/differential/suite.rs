@@ -36,6 +36,8 @@ pub struct Filter {
     pub apis: Option<Vec<i16>>,
     /// Only scenarios of these names.
     pub scenarios: Option<Vec<String>>,
+    /// Only the scenarios about single operations, or only the others.
+    pub operations: Option<bool>,
     /// Only the newest version of each API.
     pub newest_only: bool,
     /// Whether every answer of the first side goes to standard error.
@@ -138,9 +140,13 @@ impl Filter {
     }
 
     fn has_scenario(&self, scenario: &Scenario) -> bool {
-        self.scenarios
-            .as_ref()
-            .is_none_or(|names| names.contains(&scenario.name))
+        // Those about single operations are run with the newest versions.
+        self.operations
+            .is_none_or(|wanted| wanted == scenario.newest_only)
+            && self
+                .scenarios
+                .as_ref()
+                .is_none_or(|names| names.contains(&scenario.name))
     }
 }
 

@@ -97,6 +97,7 @@ pub async fn broker(
         let name = format!("group.{kind}.assignment.interval.ms");
         options = options.with_property(&name, "0");
     }
+    options = options.with_property("group.streams.initial.rebalance.delay.ms", "0");
     let retry = "group.share.initialize.retry.interval.ms";
     TestBroker::start(tools, &options.with_property(retry, "100")).await
 }

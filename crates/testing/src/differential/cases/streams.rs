@@ -10,20 +10,7 @@ pub(super) async fn perform(run: &mut Run<'_>) {
     if run.api == api("StreamsGroupDescribe") {
         return describe(run).await;
     }
-    for role in ROLES {
-        let fields = joins(&run.of(role), "mine-1", &[run.base("good")], &[]);
-        run.ask(&format!("the group {role}"), fields).await;
-        let leave = json!({"GroupId": run.of(role), "MemberId": "mine-1", "MemberEpoch": -1});
-        run.ask(&format!("the group {role}, leaving"), leave).await;
-    }
-    for role in ROLES {
-        let sources = [run.base("good"), run.base(role)];
-        let fields = joins(&run.of("good"), "mine-2", &sources, &[]);
-        run.ask(&format!("reading good and {role}"), fields).await;
-        let leave = json!({"GroupId": run.of("good"), "MemberId": "mine-2", "MemberEpoch": -1});
-        run.ask(&format!("reading good and {role}, leaving"), leave)
-            .await;
-    }
+    // First, since a group's topology may not change (4.3.1).
     for role in ["gone", "ghost"] {
         let fields = joins(
             &run.of(role),
@@ -32,6 +19,22 @@ pub(super) async fn perform(run: &mut Run<'_>) {
             &[run.of(role)],
         );
         run.ask(&format!("keeping state in {role}"), fields).await;
+    }
+    for role in ROLES {
+        let fields = joins(&run.of(role), "mine-1", &[run.base("good")], &[]);
+        run.ask(&format!("the group {role}"), fields).await;
+        let leave = json!({"GroupId": run.of(role), "MemberId": "mine-1", "MemberEpoch": -1});
+        run.ask(&format!("the group {role}, leaving"), leave).await;
+    }
+    for role in ROLES {
+        // For the same reason each in a group of its own.
+        let group = format!("{}.{role}", run.of("good"));
+        let sources = [run.base("good"), run.base(role)];
+        let fields = joins(&group, "mine-2", &sources, &[]);
+        run.ask(&format!("reading good and {role}"), fields).await;
+        let leave = json!({"GroupId": group, "MemberId": "mine-2", "MemberEpoch": -1});
+        run.ask(&format!("reading good and {role}, leaving"), leave)
+            .await;
     }
 }
 
