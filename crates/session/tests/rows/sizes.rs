@@ -223,7 +223,7 @@ fn row_30_lengths_over_the_limit_are_refused() {
 fn row_30_headers_have_a_limit() {
     const MOST: usize = 16 * 1024;
     let start = [0, 12, 0, 4, 0, 0, 0, 7];
-    let id = [&start[..], &[0x7f, 0xff], &[b'x'; 0x7fff]].concat();
+    let id = [&start[..], &[0x7f, 0xff], &vec![b'x'; 0x7fff]].concat();
     let tags = [
         &start[..],
         &[0xff, 0xff, 1, 1, 0xff, 0xff, 0x7f],
@@ -241,7 +241,7 @@ fn row_30_headers_have_a_limit() {
         }
     }
     // A long one below the limit passes.
-    let header = [&start[..], &[0x3f, 0], &[b'x'; 0x3f00], &[0]].concat();
+    let header = [&start[..], &[0x3f, 0], &vec![b'x'; 0x3f00], &[0]].concat();
     let sent = framed(
         &header,
         &encoded(&message(HEARTBEAT, 4, Direction::Request)),

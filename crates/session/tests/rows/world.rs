@@ -264,7 +264,7 @@ impl Talk {
     ) -> (Option<Struct>, Struct) {
         self.next += 1;
         let sent = self.send(&request(self.next, body)).unwrap();
-        let seen = frames(&sent).first().map(|frame| read_request(frame));
+        let seen = frames(&sent).first().map(read_request);
         let answer = seen
             .as_ref()
             .map(|seen| response(self.next, &respond(seen)));
