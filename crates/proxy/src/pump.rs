@@ -134,10 +134,9 @@ where
                 continue;
             }
             Ok(Step::Ask(questions)) => {
-                let Some(answers) = shared.surroundings.ask(questions).await else {
-                    return Refusal::Denied("the broker could not be asked about topics").into();
-                };
-                shared.with(|session, _, _| session.answer(answers));
+                if let Err(refusal) = shared.ask(questions).await {
+                    return refusal.into();
+                }
                 continue;
             }
             Ok(Step::Login) => {
@@ -176,6 +175,12 @@ where
                         return End::Broker;
                     },
                     () = shared.queued.notified() => {}
+                }
+                continue;
+            }
+            Ok(Step::Ask(questions)) => {
+                if let Err(refusal) = shared.ask(questions).await {
+                    return refusal.into();
                 }
                 continue;
             }
@@ -262,6 +267,16 @@ impl Input {
 // === impl Shared ===
 
 impl<O> Shared<'_, O> {
+    /// Lets the session know what the broker says.
+    async fn ask(&self, questions: Questions) -> Result<(), Refusal> {
+        let Some(answers) = self.surroundings.ask(questions).await else {
+            let why = "the broker could not be asked about topics";
+            return Err(Refusal::Denied(why));
+        };
+        self.with(|session, _, _| session.answer(answers));
+        Ok(())
+    }
+
     /// The session, for as long as one decision takes. Both loops run in one
     /// task, so nobody ever waits for this lock.
     fn with<T>(&self, decide: impl FnOnce(&mut Session, &mut O, Duration) -> T) -> T {

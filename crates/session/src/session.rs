@@ -145,7 +145,9 @@ impl Session {
         self.requests.step(&mut self.shared, buffer, now)
     }
 
-    /// Looks at what the broker has sent and is still in `buffer`.
+    /// Looks at what the broker has sent and is still in `buffer`. This, too, may
+    /// come to [`Step::Ask`]: a response may name topics by ids that are not
+    /// known yet.
     pub fn response(
         &mut self,
         buffer: &mut BytesMut,

@@ -228,6 +228,7 @@ impl Talk {
                     drop(self.responses.split_to(consumed));
                     self.to_client.extend_from_slice(&with);
                 }
+                Step::Ask(questions) => self.answer(questions),
                 step => panic!("{step:?} is none of a response's"),
             }
             self.peak = self.peak.max(self.responses.len());
