@@ -67,6 +67,9 @@ struct Shared<'a, O> {
     session: Mutex<(Session, O)>,
     /// A response has been passed on: a waiting request may go.
     answered: Notify,
+    /// The same for a drain, which must not take the request's turn, nor the
+    /// request its.
+    settled: Notify,
     /// The session has an answer of its own for the client.
     queued: Notify,
     begun: Instant,
@@ -92,6 +95,7 @@ where
     let shared = Shared {
         session: Mutex::new((session, observe)),
         answered: Notify::new(),
+        settled: Notify::new(),
         queued: Notify::new(),
         begun: Instant::now(),
         surroundings,
@@ -194,6 +198,7 @@ where
             return End::Client;
         }
         shared.answered.notify_one();
+        shared.settled.notify_one();
     }
 }
 
@@ -206,7 +211,7 @@ async fn drained<O: Observe>(shared: &Shared<'_, O>, shutdown: &Shutdown) {
     tokio::pin!(deadline);
     while !shared.with(|session, _, _| session.is_drained()) {
         tokio::select! {
-            () = shared.answered.notified() => {}
+            () = shared.settled.notified() => {}
             () = &mut deadline => return,
         }
     }

@@ -235,6 +235,29 @@ async fn row_23_a_drain_gives_the_answers_that_are_due() {
     }
 }
 
+/// A client that goes on asking does not hold the drain up: it is over with the
+/// last answer.
+#[tokio::test]
+async fn row_23_a_drain_is_over_with_the_last_answer() {
+    for mut between in Between::both().await {
+        for id in 1..=2 {
+            between.client.write_all(&heartbeat(id)).await.unwrap();
+            frame(&mut between.broker).await.unwrap();
+        }
+        between.shutdown.begin();
+        tokio::task::yield_now().await;
+        between.client.write_all(&heartbeat(3)).await.unwrap();
+        for id in 1..=2 {
+            tokio::task::yield_now().await;
+            between.broker.write_all(&beaten(id)).await.unwrap();
+            frame(&mut between.client).await.unwrap();
+        }
+        let ends = tokio::time::timeout(Duration::from_secs(5), between.pump);
+        let end = ends.await.expect("no time-out has to end it").unwrap();
+        assert!(matches!(end, End::Drained));
+    }
+}
+
 /// A name that a client verifies is not what says who a broker is: it is the
 /// SPIFFE id in the certificate, whatever the address; another id is refused.
 #[tokio::test]
