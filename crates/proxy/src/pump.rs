@@ -81,6 +81,9 @@ struct Shared<'a, O> {
     session: Mutex<(Session, O)>,
     /// A response has been passed on: a waiting request may go.
     answered: Notify,
+    /// The same for a drain, which must not take the request's turn, nor the
+    /// request its.
+    settled: Notify,
     /// The session has an answer of its own for the client.
     queued: Notify,
     begun: Instant,
@@ -106,6 +109,7 @@ where
     let shared = Shared {
         session: Mutex::new((session, observe)),
         answered: Notify::new(),
+        settled: Notify::new(),
         queued: Notify::new(),
         begun: Instant::now(),
         surroundings,
@@ -152,10 +156,9 @@ where
                 continue;
             }
             Ok(Step::Ask(questions)) => {
-                let Some(answers) = shared.surroundings.ask(questions).await else {
-                    return Refusal::Denied("the broker could not be asked about topics").into();
-                };
-                shared.with(|session, _, _| session.answer(answers));
+                if let Err(refusal) = shared.ask(questions).await {
+                    return refusal.into();
+                }
                 continue;
             }
             Ok(Step::Login) => {
@@ -198,6 +201,12 @@ where
                 }
                 continue;
             }
+            Ok(Step::Ask(questions)) => {
+                if let Err(refusal) = shared.ask(questions).await {
+                    return refusal.into();
+                }
+                continue;
+            }
             Ok(step) => write(to, &mut input.buffer, step).await,
         };
         let flushed = match written {
@@ -208,6 +217,7 @@ where
             return End::Client;
         }
         shared.answered.notify_one();
+        shared.settled.notify_one();
     }
 }
 
@@ -220,7 +230,7 @@ async fn drained<O: Observe>(shared: &Shared<'_, O>, shutdown: &Shutdown) {
     tokio::pin!(deadline);
     while !shared.with(|session, _, _| session.is_drained()) {
         tokio::select! {
-            () = shared.answered.notified() => {}
+            () = shared.settled.notified() => {}
             () = &mut deadline => return,
         }
     }
@@ -286,6 +296,16 @@ impl Input {
 // === impl Shared ===
 
 impl<O: Observe> Shared<'_, O> {
+    /// Lets the session know what the broker says.
+    async fn ask(&self, questions: Questions) -> Result<(), Refusal> {
+        let Some(answers) = self.surroundings.ask(questions).await else {
+            let why = "the broker could not be asked about topics";
+            return Err(Refusal::Denied(why));
+        };
+        self.with(|session, _, _| session.answer(answers));
+        Ok(())
+    }
+
     /// The session, for as long as one decision takes. Both loops run in one
     /// task, so nobody ever waits for this lock.
     fn with<T>(&self, decide: impl FnOnce(&mut Session, &mut O, Duration) -> T) -> T {

@@ -287,7 +287,7 @@ impl Case<'_> {
 
 impl Questions {
     /// Asks for names alone.
-    pub(crate) fn ids(ids: Vec<[u8; 16]>) -> Self {
+    pub(crate) fn ids(ids: impl IntoIterator<Item = [u8; 16]>) -> Self {
         Self {
             ids: ids.into_iter().collect(),
             topics: BTreeSet::new(),

@@ -231,7 +231,7 @@ fn find_topics(
     let mut walker = Walker::new(Arc::new(interest), 0, end, Trailing::Allow);
     let (mut found, mut error) = (None, 0);
     let head = &body[..body.len().min(MAX_HEAD)];
-    let walked = walker.feed(head, |event| match (event.mark, event.what) {
+    let outcome = walker.feed(head, |event| match (event.mark, event.what) {
         (ERROR, What::Int(code)) if found.is_none() => error = code,
         (TOPICS, What::ArrayStart(count)) if found.is_none() => {
             found = Some((event.span.start as usize, event.span.end as usize, count));
@@ -240,7 +240,7 @@ fn find_topics(
     });
     match found {
         Some((start, end, count)) => Ok(Some((start, end, count, error))),
-        None => walked.map(|_| None).map_err(TreeError::from),
+        None => outcome.map(|_| None).map_err(TreeError::from),
     }
 }
 

@@ -7,6 +7,7 @@ use tubeway_protocol::frame::PREFIX;
 use tubeway_protocol::header::ResponseHeader;
 use tubeway_protocol::{ApiKey, Direction, Schemas};
 
+use crate::access::Questions;
 use crate::body::{Pass, ResponseBody, Said, rewrite_whole};
 use crate::limits::{Place, raise, throttle_place, throttled};
 use crate::notes::Answer;
@@ -25,6 +26,8 @@ const MAX_FRAME: u32 = 256 * 1024 * 1024;
 /// Responses that are changed are held whole. This much is metadata of about a
 /// million partitions.
 const MAX_WHOLE: u32 = 64 * 1024 * 1024;
+/// From which version on OffsetFetch names topics by id.
+const OFFSETS_BY_ID: i16 = 10;
 /// Answers to a login.
 const MAX_LOGIN: u32 = 64 * 1024;
 
@@ -118,6 +121,9 @@ impl Responses {
                 }
                 Begin::Whole(consumed) => {
                     let frame = buffer[..consumed].to_vec().into();
+                    if let Some(questions) = questions(shared, &frame)? {
+                        return Ok(Step::Ask(questions));
+                    }
                     let first = self.first.take();
                     let with = whole(shared, &frame, (first, now), observe)?;
                     return Ok(Step::Replace { consumed, with });
@@ -449,6 +455,28 @@ fn names_brokers(api: ApiKey) -> bool {
         api,
         ApiKey::METADATA | ApiKey::FIND_COORDINATOR | ApiKey::DESCRIBE_CLUSTER
     )
+}
+
+/// Offsets of all topics come by id (version 10 on): which of them the caller
+/// may see can be said only when their names are known.
+fn questions(shared: &Shared, frame: &Bytes) -> Result<Option<Questions>, Refusal> {
+    let (Role::Node(node), Some(request)) = (&shared.role, shared.in_flight.front()) else {
+        return Ok(None);
+    };
+    let InFlightKind::Client(Amendment::Access(amend)) = &request.kind else {
+        return Ok(None);
+    };
+    if request.api != ApiKey::OFFSET_FETCH || request.version < OFFSETS_BY_ID {
+        return Ok(None);
+    }
+    let ids = || -> Result<_, TreeError> {
+        let layout = Schemas::get().layout(request.api, request.version, Direction::Response)?;
+        let body = frame.slice(header_length(request, frame)?..);
+        let response = trusted(layout, &body)?;
+        Ok(amend.ids_to_resolve(&node.guard.access(), &response))
+    };
+    let ids = ids().map_err(|error| malformed(request, error.to_string()))?;
+    Ok((!ids.is_empty()).then(|| Questions::ids(ids)))
 }
 
 /// Handles a whole frame, its length included; what the client gets for it.

@@ -169,8 +169,9 @@ impl Session {
         self.requests.step(&mut self.shared, buffer, now)
     }
 
-    /// Looks at what the broker has sent and is still in `buffer`. `now` is
-    /// the time since the connection began.
+    /// Looks at what the broker has sent and is still in `buffer`. `now` is the
+    /// time since the connection began. This, too, may come to [`Step::Ask`]: a
+    /// response may name topics by ids that are not known yet.
     pub fn response(
         &mut self,
         buffer: &mut BytesMut,

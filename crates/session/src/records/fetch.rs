@@ -93,8 +93,8 @@ pub(super) fn decide(
                 return begin_anew(session, layout);
             }
             if let Some(session) = session {
-                session.update(denied, &request);
-                denied = session.denied.clone();
+                session.update(std::mem::take(&mut denied), &request);
+                denied.clone_from(&session.denied);
             }
         }
     }

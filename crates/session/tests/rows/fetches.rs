@@ -368,6 +368,39 @@ fn row_15_unknown_ids_are_not_denied_ones_in_metadata() {
     }
 }
 
+/// Offsets of all topics of a group come by id from version 10 on: their names
+/// are asked for before it is said which of them the caller sees.
+#[test]
+fn row_15_offsets_of_all_topics_are_filtered_by_name() {
+    for size in SIZES {
+        for version in 8..=10 {
+            let mut talk = Talk::node(size, group_and(&["orders"]));
+            let mut body = message(ApiKey::OFFSET_FETCH, version, Direction::Request);
+            let all = [("GroupId", "mine".into()), ("Topics", Value::Null)];
+            let group = entry(&body, "Groups", &all);
+            body.set("Groups", vec![group]);
+            for _ in 0..2 {
+                let (seen, answer) = talk.exchange(&body, |request| {
+                    let mut answer = blank(request);
+                    let group = entry(&answer, "Groups", &[("GroupId", "mine".into())]);
+                    let topics = ["secret", "orders", "?"].map(|topic| {
+                        let topic = named(group.child("Topics").unwrap(), topic);
+                        let partition = topic.child("Partitions").unwrap();
+                        filled(topic, &[("Partitions", vec![partition].into())])
+                    });
+                    let group = filled(group, &[("Topics", Vec::from(topics).into())]);
+                    answer.set("Groups", vec![group]);
+                    answer
+                });
+                assert_eq!(seen.as_ref(), Some(&body));
+                let group = answer.structs("Groups").next().unwrap();
+                let told: Vec<_> = group.structs("Topics").map(name_in).collect();
+                assert_eq!(told, ["orders"], "v{version}");
+            }
+        }
+    }
+}
+
 /// A topic that is deleted and made again has another id: the old one is
 /// unknown, and nothing that was learned of it gives rights on the new one.
 #[test]

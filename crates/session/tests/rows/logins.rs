@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use tubeway_protocol::value::{Struct, Value};
 use tubeway_protocol::{ApiKey, Direction};
 use tubeway_session::Step;
@@ -245,7 +247,7 @@ fn row_13_scram_is_never_passed_on() {
                 let answer = talk.own_answer(&first);
                 assert_eq!(answer.int("ErrorCode"), ILLEGAL_STATE);
                 let token = answer.get("AuthBytes").and_then(Value::as_bytes);
-                assert_eq!(token.map(|token| token.len()), Some(0));
+                assert_eq!(token.map(Bytes::len), Some(0));
             }
             assert!(talk.to_broker.is_empty());
             talk.lives();

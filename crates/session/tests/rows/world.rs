@@ -123,6 +123,7 @@ impl Talk {
         talk.session.login("token", Duration::ZERO);
         talk.receive(&login_taken([0, 1], 0)).unwrap();
         assert!(talk.to_client.is_empty());
+        talk.peak = 0;
         talk
     }
 
@@ -188,15 +189,15 @@ impl Talk {
                     Some(chunk) => self.requests.extend_from_slice(chunk),
                     None => break,
                 },
-                Step::Forward(n) => self.to_broker.extend(self.requests.split_to(n)),
+                Step::Forward(n) => self.to_broker.extend_from_slice(&self.requests.split_to(n)),
                 Step::Replace { consumed, with } => {
                     drop(self.requests.split_to(consumed));
-                    self.to_broker.extend(with);
+                    self.to_broker.extend_from_slice(&with);
                 }
                 Step::Answered(n) => drop(self.requests.split_to(n)),
                 Step::Login => {
                     let login = self.session.login("token", self.now);
-                    self.to_broker.extend(login);
+                    self.to_broker.extend_from_slice(&login);
                     self.logins += 1;
                 }
                 Step::Ask(questions) => self.answer(questions),
@@ -223,11 +224,14 @@ impl Talk {
                     Some(chunk) => self.responses.extend_from_slice(chunk),
                     None => break,
                 },
-                Step::Forward(n) => self.to_client.extend(self.responses.split_to(n)),
+                Step::Forward(n) => self
+                    .to_client
+                    .extend_from_slice(&self.responses.split_to(n)),
                 Step::Replace { consumed, with } => {
                     drop(self.responses.split_to(consumed));
-                    self.to_client.extend(with);
+                    self.to_client.extend_from_slice(&with);
                 }
+                Step::Ask(questions) => self.answer(questions),
                 step => panic!("{step:?} is none of a response's"),
             }
             self.peak = self.peak.max(self.responses.len());
@@ -264,7 +268,7 @@ impl Talk {
     ) -> (Option<Struct>, Struct) {
         self.next += 1;
         let sent = self.send(&request(self.next, body)).unwrap();
-        let seen = frames(&sent).first().map(|frame| read_request(frame));
+        let seen = frames(&sent).first().map(read_request);
         let answer = seen
             .as_ref()
             .map(|seen| response(self.next, &respond(seen)));
@@ -423,7 +427,9 @@ pub fn named(mut topic: Struct, name: &str) -> Struct {
 
 /// What a message calls a topic: see [`named`].
 pub fn name_in(topic: &Struct) -> String {
-    if let Some(Value::Uuid(id)) = topic.get("TopicId") {
+    if let Some(Value::Uuid(id)) = topic.get("TopicId")
+        && *id != [0; 16]
+    {
         let found = TOPICS.iter().find(|(_, topic)| topic == id);
         return found.map_or("?", |(name, _)| name).to_owned();
     }
