@@ -211,13 +211,10 @@ impl Metrics {
     /// The counter of one error code in responses of one API.
     pub fn error(&self, principal: &Arc<str>, api: &'static str, code: i16) -> Counter {
         let other = || Arc::<str>::from(OTHER);
-        let keys = [
-            (principal.clone(), api, Some(code)),
-            (other(), api, Some(code)),
-            (other(), OTHER, None),
-        ];
+        let exact = (principal.clone(), api, Some(code));
+        let rough = || [(other(), api, Some(code)), (other(), OTHER, None)];
         let Errors { known, family } = &mut *locked(&self.errors);
-        known.find(principal, keys, |(principal, api, code)| {
+        known.find(principal, exact, rough, |(principal, api, code)| {
             family.get_or_create_owned(&ErrorLabels {
                 principal: principal.to_string(),
                 api,
@@ -235,13 +232,10 @@ impl Metrics {
     ) -> Counter {
         let resource = resource_label(resource);
         let other = || Arc::<str>::from(OTHER);
-        let keys = [
-            (principal.clone(), api, resource),
-            (other(), api, resource),
-            (other(), OTHER, OTHER),
-        ];
+        let exact = (principal.clone(), api, resource);
+        let rough = || [(other(), api, resource), (other(), OTHER, OTHER)];
         let Denials { known, family } = &mut *locked(&self.denials);
-        known.find(principal, keys, |(principal, api, resource)| {
+        known.find(principal, exact, rough, |(principal, api, resource)| {
             family.get_or_create_owned(&DenialLabels {
                 principal: principal.to_string(),
                 api,
@@ -320,11 +314,8 @@ impl Flows {
 
     fn find(&mut self, principal: &Arc<str>, topic: &Arc<str>) -> Arc<FlowCounters> {
         let other = || Arc::<str>::from(OTHER);
-        let keys = [
-            (principal.clone(), topic.clone()),
-            (principal.clone(), other()),
-            (other(), other()),
-        ];
+        let exact = (principal.clone(), topic.clone());
+        let rough = || [(principal.clone(), other()), (other(), other())];
         let Self {
             known,
             produced_records,
@@ -333,7 +324,7 @@ impl Flows {
             consumed_bytes,
             denied,
         } = self;
-        known.find(principal, keys, |(principal, topic)| {
+        known.find(principal, exact, rough, |(principal, topic)| {
             let labels = FlowLabels {
                 principal: principal.to_string(),
                 topic: topic.to_string(),
@@ -383,12 +374,13 @@ impl Apis {
 
     fn find(&mut self, principal: &Arc<str>, api: &'static str) -> ApiCounters {
         let other = || Arc::<str>::from(OTHER);
-        let keys = || [(principal.clone(), api), (other(), api), (other(), OTHER)];
+        let exact = || (principal.clone(), api);
+        let rough = || [(other(), api), (other(), OTHER)];
         let labels = |(principal, api): &(Arc<str>, &'static str)| ApiLabels {
             principal: principal.to_string(),
             api,
         };
-        let counters = self.known.find(principal, keys(), |key| {
+        let counters = self.known.find(principal, exact(), rough, |key| {
             let labels = labels(key);
             RequestCounters {
                 requests: self.requests.get_or_create_owned(&labels),
@@ -397,7 +389,7 @@ impl Apis {
                 throttle: self.throttle.get_or_create_owned(&labels),
             }
         });
-        let times = self.times.find(principal, keys(), |key| {
+        let times = self.times.find(principal, exact(), rough, |key| {
             let labels = labels(key);
             Times {
                 broker: self.broker.get_or_create_owned(&labels),

@@ -5,6 +5,14 @@
 //! `cluster`, `namespace`, `name`, `pod`, `node`, `peer` (a SPIFFE id),
 //! `principal`, `address`, `listener`, `topic`, `api`, `version`, `error`,
 //! `reason`, `elapsed_ms`, `bytes`. Records and secrets are never fields.
+//!
+//! `connection ended` is the one line of a client's connection that was served,
+//! and `connection refused` of one that was not: `listener`, `from`, `peer`,
+//! `tls`, `elapsed_ms`, `reason`; what was served also has `requests`,
+//! `request_bytes`, `response_bytes`, `denied` (requests that were denied
+//! something), `software` and `software_version`. `access denied` says who was
+//! denied what: `principal`, `api`, `operation`, `resource` (a kind), `name`,
+//! `partition`, `rule`.
 
 use tracing_subscriber::EnvFilter;
 

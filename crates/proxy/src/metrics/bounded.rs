@@ -98,13 +98,14 @@ impl<K: Ord + Clone, V: Clone> Bounded<K, V> {
         }
     }
 
-    /// The value of the first of `keys` that is there or that there is room
-    /// for: the exact key, a rough one, and one for all others. `make` makes a
-    /// new value.
+    /// The value of `exact`, or, where it is not there and has no room, of a
+    /// rougher key, the first of `rough` that has some; the last always has.
+    /// `make` makes a new value.
     pub fn find(
         &mut self,
         principal: &Arc<str>,
-        [exact, rough, other]: [K; 3],
+        exact: K,
+        rough: impl FnOnce() -> [K; 2],
         make: impl FnOnce(&K) -> V,
     ) -> V {
         if let Some(found) = self.by_key.get(&exact) {
@@ -115,12 +116,14 @@ impl<K: Ord + Clone, V: Clone> Bounded<K, V> {
             *self.by_principal.entry(principal.clone()).or_default() += 1;
             owner = Some(principal.clone());
             exact
-        } else if self.by_key.contains_key(&rough)
-            || self.by_key.len() < self.budget.exact + self.budget.rough
-        {
-            rough
         } else {
-            other
+            let [rough, other] = rough();
+            let room = self.by_key.len() < self.budget.exact + self.budget.rough;
+            if room || self.by_key.contains_key(&rough) {
+                rough
+            } else {
+                other
+            }
         };
         if let Some(found) = self.by_key.get(&key) {
             return found.value.clone();
@@ -165,12 +168,9 @@ mod tests {
     use super::*;
 
     fn find(bounded: &mut Bounded<(String, u32), String>, principal: &str, n: u32) -> String {
-        let keys = [
-            (principal.to_owned(), n),
-            (principal.to_owned(), 0),
-            (OTHER.to_owned(), 0),
-        ];
-        bounded.find(&principal.into(), keys, |key| {
+        let rough = || [(principal.to_owned(), 0), (OTHER.to_owned(), 0)];
+        let exact = (principal.to_owned(), n);
+        bounded.find(&principal.into(), exact, rough, |key| {
             format!("{}/{}", key.0, key.1)
         })
     }

@@ -155,9 +155,10 @@ impl Groups {
             self.sweep(now);
         }
         let other = || Arc::<str>::from(OTHER);
-        let keys = [(group, topic.clone()), (other(), topic), (other(), other())];
+        let exact = (group, topic.clone());
+        let rough = || [(other(), topic), (other(), other())];
         let (commits, records) = (&self.commits, &self.records);
-        self.known.find(principal, keys, |(group, topic)| {
+        self.known.find(principal, exact, rough, |(group, topic)| {
             let labels = labels(group, topic);
             Arc::new(Group {
                 offsets: Mutex::default(),

@@ -1,6 +1,5 @@
 //! Which client software is connected (KIP-511).
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::metrics::family::Family;
@@ -24,14 +23,14 @@ pub struct Connections {
 }
 
 struct Open {
-    known: Bounded<Key, Key>,
-    counts: HashMap<Key, usize>,
+    known: Bounded<Key, (Key, Gauge)>,
 }
 
 /// Counts one connection for as long as it lives.
 pub struct SoftwareHeld {
     connections: Connections,
     key: Key,
+    gauge: Gauge,
 }
 
 // === impl Connections ===
@@ -49,35 +48,33 @@ impl Connections {
             None => (UNKNOWN.into(), UNKNOWN.into()),
         };
         let other = || Box::<str>::from(OTHER);
-        let keys = [
-            (principal.clone(), name, version),
-            (principal.clone(), other(), other()),
-            (OTHER.into(), other(), other()),
-        ];
+        let exact = (principal.clone(), name, version);
+        let rough = || {
+            [
+                (principal.clone(), other(), other()),
+                (OTHER.into(), other(), other()),
+            ]
+        };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = open.known.find(principal, keys, Key::clone);
-        *open.counts.entry(key.clone()).or_default() += 1;
-        self.family.get_or_create_owned(&labels(&key)).inc();
+        let (key, gauge) = open.known.find(principal, exact, rough, |key| {
+            let gauge = self.family.get_or_create_owned(&labels(key));
+            (key.clone(), gauge)
+        });
+        gauge.inc();
         SoftwareHeld {
             connections: self.clone(),
             key,
+            gauge,
         }
     }
 
-    fn release(&self, key: &Key) {
+    fn release(&self, key: &Key, gauge: &Gauge) {
+        // Counted down under the lock: nobody takes the series up meanwhile.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let labels = labels(key);
-        let Some(count) = open.counts.get_mut(key) else {
-            return;
-        };
-        *count -= 1;
-        if *count > 0 {
-            self.family.get_or_create_owned(&labels).dec();
-            return;
+        if gauge.dec() == 1 {
+            open.known.remove(key);
+            self.family.remove(&labels(key));
         }
-        open.counts.remove(key);
-        open.known.remove(key);
-        self.family.remove(&labels);
     }
 }
 
@@ -87,7 +84,6 @@ impl Default for Open {
     fn default() -> Self {
         Self {
             known: Bounded::new(SOFTWARE),
-            counts: HashMap::new(),
         }
     }
 }
@@ -96,7 +92,7 @@ impl Default for Open {
 
 impl Drop for SoftwareHeld {
     fn drop(&mut self) {
-        self.connections.release(&self.key);
+        self.connections.release(&self.key, &self.gauge);
     }
 }
 
@@ -149,11 +145,12 @@ mod tests {
             let held: Vec<_> = (0..5_000).map(hold).collect();
             let open = connections.open.lock().unwrap();
             assert_eq!(open.known.iter().count(), SOFTWARE.most());
-            assert_eq!(open.counts.values().sum::<usize>(), held.len());
+            let counted = open.known.iter().map(|(_, (_, gauge))| gauge.get());
+            assert_eq!(counted.sum::<i64>(), held.len() as i64);
             drop(open);
             drop(held);
             let open = connections.open.lock().unwrap();
-            assert_eq!((open.known.iter().count(), open.counts.len()), (0, 0));
+            assert_eq!(open.known.iter().count(), 0);
         }
     }
 }
