@@ -55,7 +55,7 @@ enum RoundError {
 
 /// What became of one look at the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Round {
+pub(super) enum Round {
     /// Something had to be done, and was.
     Changed,
     /// Nothing had to be done, or nothing may be.
@@ -140,7 +140,7 @@ impl Worker {
     }
 
     /// Compares and applies once.
-    async fn round(&mut self, rules: &Rules) -> Round {
+    pub(super) async fn round(&mut self, rules: &Rules) -> Round {
         let Some(kafka_cluster) = self.kafka_cluster() else {
             return Round::Same;
         };
@@ -198,7 +198,7 @@ impl Worker {
     }
 
     /// Writes the condition, if it says something else than before.
-    async fn report(&mut self) {
+    pub(super) async fn report(&mut self) {
         let Some((verdict, since)) = &self.brokers else {
             return;
         };
@@ -219,6 +219,13 @@ impl Worker {
             let cluster = &self.cluster;
             warn!(%cluster, error = error.full(), "the condition could not be written");
         }
+    }
+
+    /// As after a round that went well.
+    #[cfg(test)]
+    pub(super) fn applied_for_test(&mut self, count: usize) {
+        let verdict = verdict(&Ok(Plan::default()), count);
+        self.brokers = Some((verdict, Instant::now()));
     }
 
     fn kafka_cluster(&self) -> Option<Arc<KafkaCluster>> {
