@@ -20,6 +20,8 @@ use crate::error::Error;
 use crate::kafka_admin::{Admin, AdminError, Entry};
 use crate::statuses::{Statuses, Verdict, waiting};
 
+/// Name of the workers in metrics.
+const WORKER: &str = "acls";
 /// How often ACLs that someone else changed are put back.
 const RESYNC: Duration = Duration::from_mins(1);
 /// How often it is looked at again after a change, and for how long: a broker
@@ -105,8 +107,11 @@ impl Worker {
         loop {
             let wanted = Arc::clone(&rules.borrow_and_update());
             news.mark_unchanged();
+            let started = Instant::now();
             let round = self.round(&wanted).await;
             let now = Instant::now();
+            let metrics = &self.context.ctx.metrics;
+            metrics.reconciled(WORKER, now - started, round == Round::Failed);
             if round == Round::Changed {
                 self.settled = now + SETTLED;
             }
