@@ -24,6 +24,9 @@ pub mod statuses;
 pub mod stream;
 pub mod topics;
 
+#[cfg(test)]
+mod fixture;
+
 pub use config::Config;
 pub use context::Context;
 pub use error::Error;

@@ -105,8 +105,8 @@ impl Controller {
         loop {
             verdicts.send_replace(self.verdicts(Instant::now()));
             tokio::select! {
-                changed = changes.changed() => {
-                    changed.map_err(|_| StoresGone)?;
+                objects = changes.changed() => {
+                    objects.map_err(|_| StoresGone)?;
                     sleep(DEBOUNCE).await;
                     changes.mark_unchanged();
                     self.compile();

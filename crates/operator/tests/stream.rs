@@ -1,5 +1,6 @@
 //! The configuration stream over mutual TLS, as sidecars use it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use tonic::service::Routes;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tubeway_config::stream::{
-    ACCESS, Outcome, Report, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, Update,
+    ACCESS, Outcome, QUOTAS, Report, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, Update, Usage,
 };
-use tubeway_config::{Access, ClusterRef, Topology};
+use tubeway_config::{Access, ClusterRef, Quotas, Topology};
 use tubeway_identity::IdentityStore;
 use tubeway_identity::ca::CertificateAuthority;
 use tubeway_identity::channel::{H2, tls_channel};
@@ -24,8 +25,9 @@ use tubeway_identity::tls::{
     Expected, bootstrap_client_config, client_config, server_config_optional_client,
 };
 use tubeway_operator::metrics::Metrics;
-use tubeway_operator::stream::{AccessDocuments, ConfigService, Topologies};
+use tubeway_operator::stream::{ConfigService, Hubs, QuotaPlan, Topologies};
 use tubeway_policy::SpiffeId;
+use tubeway_policy::quota::QuotaRules;
 use tubeway_policy::rules::AccessRules;
 
 const NAME: &str = "operator.test";
@@ -33,8 +35,7 @@ const NAME: &str = "operator.test";
 struct Mesh {
     ca: Arc<ArcSwap<CertificateAuthority>>,
     address: String,
-    topologies: Topologies,
-    access: AccessDocuments,
+    hubs: Hubs,
 }
 
 struct Sidecar {
@@ -46,18 +47,18 @@ struct Sidecar {
 async fn a_node_gets_every_topology_and_its_answer_is_heard() {
     let mesh = Mesh::start().await;
     let mut node = mesh.connect(Some("demo-node"), "kafka").await.unwrap();
-    mesh.topologies.publish(topology("first"));
+    mesh.hubs.topologies.publish(topology("first"));
     let first = node.updates.message().await.unwrap().unwrap();
     assert_eq!(first.concern, TOPOLOGY);
     let received: serde_json::Value = serde_json::from_slice(&first.document).unwrap();
     assert_eq!(received["identity"], "first");
-    assert_eq!(mesh.topologies.behind(&cluster()).len(), 1);
+    assert_eq!(mesh.hubs.topologies.behind(&cluster()).len(), 1);
 
     node.acknowledge(first.version).await;
-    mesh.topologies.acknowledged().await;
+    mesh.hubs.topologies.acknowledged().await;
     mesh.wait_until(|t| t.behind(&cluster()).is_empty()).await;
 
-    mesh.topologies.publish(topology("second"));
+    mesh.hubs.topologies.publish(topology("second"));
     let second = node.updates.message().await.unwrap().unwrap();
     assert!(second.version > first.version);
     drop(node);
@@ -68,17 +69,17 @@ async fn a_node_gets_every_topology_and_its_answer_is_heard() {
 #[tokio::test]
 async fn a_client_gets_the_topology_and_counts_for_nothing() {
     let mesh = Mesh::start().await;
-    mesh.topologies.publish(topology("first"));
+    mesh.hubs.topologies.publish(topology("first"));
     let mut client = mesh.connect(Some("checkout"), "shop").await.unwrap();
     let update = client.updates.message().await.unwrap().unwrap();
     client.acknowledge(update.version).await;
-    assert!(mesh.topologies.connected(&cluster()).is_empty());
+    assert!(mesh.hubs.topologies.connected(&cluster()).is_empty());
 }
 
 #[tokio::test]
 async fn only_the_clusters_own_nodes_are_told_who_may_do_what() {
     let mesh = Mesh::start().await;
-    mesh.access.publish(Access {
+    mesh.hubs.access.publish(Access {
         cluster: cluster(),
         access: AccessRules::default(),
     });
@@ -87,15 +88,63 @@ async fn only_the_clusters_own_nodes_are_told_who_may_do_what() {
     assert_eq!(update.concern, ACCESS);
     // A client would have got it before what is published after it.
     let mut client = mesh.connect(Some("checkout"), "shop").await.unwrap();
-    mesh.topologies.publish(topology("first"));
+    mesh.hubs.topologies.publish(topology("first"));
     let update = client.updates.message().await.unwrap().unwrap();
     assert_eq!(update.concern, TOPOLOGY);
 }
 
 #[tokio::test]
+async fn only_the_clusters_own_nodes_have_quotas_and_are_heard_about_use() {
+    let mesh = Mesh::start().await;
+    mesh.hubs.quotas.publish(QuotaPlan {
+        cluster: cluster(),
+        rules: QuotaRules::default(),
+        shares: BTreeMap::new(),
+    });
+    let mut node = mesh.connect(Some("demo-node"), "kafka").await.unwrap();
+    let update = node.updates.message().await.unwrap().unwrap();
+    assert_eq!(update.concern, QUOTAS);
+    let document = Quotas::from_json(&update.document).unwrap();
+    assert_eq!(document.cluster, cluster());
+    assert_eq!(mesh.hubs.quotas.behind(&cluster()).len(), 1);
+
+    let mut client = mesh.connect(Some("checkout"), "shop").await.unwrap();
+    mesh.hubs.topologies.publish(topology("first"));
+    let update = client.updates.message().await.unwrap().unwrap();
+    assert_eq!(update.concern, TOPOLOGY);
+    client.used(7).await;
+    // Whatever the operator hears after that, it has heard that before.
+    client.acknowledge(update.version).await;
+    drop(client.reports);
+    assert_eq!(client.updates.message().await.unwrap(), None);
+
+    let mut news = mesh.hubs.quotas.news();
+    node.used(9).await;
+    node.answer(QUOTAS, document_version(&mesh)).await;
+    let taken = async {
+        while !mesh.hubs.quotas.behind(&cluster()).is_empty() {
+            news.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), taken)
+        .await
+        .unwrap();
+    let heard = mesh.hubs.usage.take();
+    let times: Vec<_> = heard[&cluster()]["demo-all-0"]
+        .iter()
+        .map(|u| u.over_ms)
+        .collect();
+    assert_eq!(times, [9], "nothing of the client");
+}
+
+fn document_version(mesh: &Mesh) -> u64 {
+    mesh.hubs.quotas.current(&cluster()).unwrap().version
+}
+
+#[tokio::test]
 async fn a_caller_without_a_certificate_is_refused() {
     let mesh = Mesh::start().await;
-    mesh.topologies.publish(topology("first"));
+    mesh.hubs.topologies.publish(topology("first"));
     let refused = mesh.connect(None, "").await.err().unwrap();
     assert_eq!(refused.code(), Code::Unauthenticated);
 }
@@ -109,16 +158,11 @@ impl Mesh {
         let mesh = Self {
             ca: Arc::new(ArcSwap::from_pointee(ca)),
             address: String::new(),
-            topologies: Topologies::default(),
-            access: AccessDocuments::default(),
+            hubs: Hubs::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let service = ConfigService::new(
-            mesh.topologies.clone(),
-            mesh.access.clone(),
-            Arc::new(Metrics::new()),
-        );
+        let service = ConfigService::new(mesh.hubs.clone(), Arc::new(Metrics::new()));
         let store = mesh.store("tubeway-operator", "tubeway-system");
         let tls = server_config_optional_client(&store, Expected::InTrustDomain, &[H2]);
         tokio::spawn(serve_tls(
@@ -163,7 +207,7 @@ impl Mesh {
         };
         let first = Report {
             subscribe: Some(subscribe),
-            outcome: None,
+            ..Report::default()
         };
         reports.send(first).await.unwrap();
         let request = Request::new(ReceiverStream::new(receiver));
@@ -175,8 +219,8 @@ impl Mesh {
 
     async fn wait_until(&self, reached: impl Fn(&Topologies) -> bool) {
         let waiting = async {
-            while !reached(&self.topologies) {
-                self.topologies.acknowledged().await;
+            while !reached(&self.hubs.topologies) {
+                self.hubs.topologies.acknowledged().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(10), waiting)
@@ -188,15 +232,31 @@ impl Mesh {
 // === impl Sidecar ===
 
 impl Sidecar {
+    async fn used(&self, over_ms: u64) {
+        let usage = Usage {
+            over_ms,
+            used: Vec::new(),
+        };
+        let report = Report {
+            usage: Some(usage),
+            ..Report::default()
+        };
+        self.reports.send(report).await.unwrap();
+    }
+
     async fn acknowledge(&self, version: u64) {
+        self.answer(TOPOLOGY, version).await;
+    }
+
+    async fn answer(&self, concern: &str, version: u64) {
         let outcome = Outcome {
-            concern: TOPOLOGY.into(),
+            concern: concern.into(),
             version,
             error: String::new(),
         };
         let report = Report {
-            subscribe: None,
             outcome: Some(outcome),
+            ..Report::default()
         };
         self.reports.send(report).await.unwrap();
     }

@@ -20,6 +20,8 @@ use crate::error::Error;
 use crate::kafka_admin::{Admin, AdminError, Entry};
 use crate::statuses::{Statuses, Verdict, waiting};
 
+/// Name of the workers in metrics.
+const WORKER: &str = "acls";
 /// How often ACLs that someone else changed are put back.
 const RESYNC: Duration = Duration::from_mins(1);
 /// How often it is looked at again after a change, and for how long: a broker
@@ -55,7 +57,7 @@ enum RoundError {
 
 /// What became of one look at the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Round {
+pub(super) enum Round {
     /// Something had to be done, and was.
     Changed,
     /// Nothing had to be done, or nothing may be.
@@ -105,8 +107,11 @@ impl Worker {
         loop {
             let wanted = Arc::clone(&rules.borrow_and_update());
             news.mark_unchanged();
+            let started = Instant::now();
             let round = self.round(&wanted).await;
             let now = Instant::now();
+            let metrics = &self.context.ctx.metrics;
+            metrics.reconciled(WORKER, now - started, round == Round::Failed);
             if round == Round::Changed {
                 self.settled = now + SETTLED;
             }
@@ -140,7 +145,7 @@ impl Worker {
     }
 
     /// Compares and applies once.
-    async fn round(&mut self, rules: &Rules) -> Round {
+    pub(super) async fn round(&mut self, rules: &Rules) -> Round {
         let Some(kafka_cluster) = self.kafka_cluster() else {
             return Round::Same;
         };
@@ -198,7 +203,7 @@ impl Worker {
     }
 
     /// Writes the condition, if it says something else than before.
-    async fn report(&mut self) {
+    pub(super) async fn report(&mut self) {
         let Some((verdict, since)) = &self.brokers else {
             return;
         };
@@ -219,6 +224,13 @@ impl Worker {
             let cluster = &self.cluster;
             warn!(%cluster, error = error.full(), "the condition could not be written");
         }
+    }
+
+    /// As after a round that went well.
+    #[cfg(test)]
+    pub(super) fn applied_for_test(&mut self, count: usize) {
+        let verdict = verdict(&Ok(Plan::default()), count);
+        self.brokers = Some((verdict, Instant::now()));
     }
 
     fn kafka_cluster(&self) -> Option<Arc<KafkaCluster>> {
