@@ -2,7 +2,7 @@
 
 mod egress;
 mod files;
-mod ingress;
+pub mod ingress;
 mod internal;
 mod login;
 pub mod names;
