@@ -118,7 +118,7 @@ impl NodeSidecar {
         let mesh = |port| self.settings.addresses.mesh(port);
         let listener = Listener::bind("client", mesh(ports::CLIENT), self.metrics.clone()).await?;
         let serve = move |stream, from| ingress.clone().serve(stream, from);
-        tokio::spawn(listener.run(self.shutdown.clone(), serve));
+        let clients = tokio::spawn(listener.run(self.shutdown.clone(), serve));
         for (name, port) in [
             ("replication", ports::REPLICATION),
             ("controller", ports::CONTROLLER),
@@ -128,7 +128,9 @@ impl NodeSidecar {
             let serve = move |stream, from| internal.clone().serve(stream, from);
             tokio::spawn(listener.run(self.shutdown.clone(), serve));
         }
-        self.follow_topology(node_id, &health).await
+        self.follow_topology(node_id, &health).await?;
+        // The process ends with this: first clients get the answers they wait for.
+        clients.await.context("the clients' listener failed")
     }
 
     fn internal(&self, listener: &'static str, port: u16) -> Internal {
