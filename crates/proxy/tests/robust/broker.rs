@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tubeway_protocol::header::RequestHeader;
 use tubeway_protocol::value::{Struct, Value};
 use tubeway_protocol::walk::{Interest, Trailing, Walker};
@@ -23,6 +22,9 @@ const MAX_FRAME: usize = 100 * 1024 * 1024;
 const CHUNK: usize = 64 * 1024;
 /// Milliseconds that a login lasts.
 const LIFE: i64 = 600_000;
+
+/// Kafka's error code.
+const UNKNOWN_TOPIC_ID: i16 = 100;
 
 /// Any free port, for a broker of a node in this process.
 pub fn anywhere() -> SocketAddr {
@@ -41,8 +43,6 @@ pub struct Broker {
 pub struct Seen {
     /// Connections that are open.
     pub open: AtomicI64,
-    /// Ends them.
-    cut: Notify,
     /// Frames other than logins.
     pub requests: AtomicU64,
     /// Bytes of answers that the sidecar's connection has taken.
@@ -94,20 +94,12 @@ impl Broker {
                 tokio::spawn(async move {
                     seen.open.fetch_add(1, Ordering::SeqCst);
                     // That a sidecar goes away is no news here.
-                    tokio::select! {
-                        _ = seen.serve(stream, obeys) => {}
-                        () = seen.cut.notified() => {}
-                    }
+                    let _ = seen.serve(stream, obeys).await;
                     seen.open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
         broker
-    }
-
-    /// Closes all connections, whatever they are at.
-    pub fn cut(&self) {
-        self.seen.cut.notify_waiters();
     }
 
     /// That nothing has come which no broker should have got.
@@ -234,6 +226,15 @@ impl Asked {
             let mut partition = topic.child("Partitions")?;
             for at in ["ReplicaNodes", "IsrNodes"] {
                 partition.set(at, Value::ints([0]));
+            }
+            let id = match asked.get("TopicId") {
+                Some(Value::Uuid(id)) => *id,
+                _ => [0; 16],
+            };
+            if ![[0; 16], TOPIC_ID].contains(&id) {
+                topic.set("ErrorCode", UNKNOWN_TOPIC_ID);
+                topic.set("TopicId", Value::Uuid(id));
+                return Some(topic);
             }
             topic.set("Name", asked.get("Name").cloned().unwrap_or_default());
             topic.set("TopicId", Value::Uuid(TOPIC_ID));

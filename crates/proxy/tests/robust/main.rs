@@ -14,6 +14,7 @@ mod malformed;
 mod node;
 mod panics;
 mod process;
+mod pumped;
 mod rotations;
 mod rules;
 mod sidecar;
