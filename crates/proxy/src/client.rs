@@ -109,8 +109,10 @@ impl ClientSidecar {
                 debug!(cluster = %self.settings.cluster, "topology is not known yet");
             }
             tokio::select! {
-                changed = self.topology.changed() => changed.context("the configuration stream task ended")?,
+                // The shutdown ends that task, too, which is no error then.
+                biased;
                 () = self.shutdown.wait() => break,
+                changed = self.topology.changed() => changed.context("the configuration stream task ended")?,
             }
         }
         // The process ends with this: first clients get the answers they wait for.

@@ -158,8 +158,10 @@ impl NodeSidecar {
                 }
             }
             tokio::select! {
-                changed = self.topology.changed() => changed.context("the configuration stream task ended")?,
+                // The shutdown ends that task, too, which is no error then.
+                biased;
                 () = self.shutdown.wait() => break,
+                changed = self.topology.changed() => changed.context("the configuration stream task ended")?,
             }
         }
         for stop in egress.values() {
