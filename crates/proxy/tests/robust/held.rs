@@ -20,7 +20,7 @@ const MOST: u64 = 48;
 
 #[test]
 fn thousands_of_connections_are_held_and_each_answers() {
-    let count = size("CONNECTIONS", 2_000);
+    let count = size("CONNECTIONS", 1_000);
     // Both sides of this process: clients and broker. Those of the sidecar are as many.
     need_descriptors(2 * count as u64 + 200);
     alone(hold(count));

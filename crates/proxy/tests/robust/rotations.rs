@@ -21,7 +21,7 @@ const PACE: Duration = Duration::from_millis(200);
 
 #[test]
 fn no_connection_and_no_request_is_lost_when_certificates_are_replaced() {
-    let (connections, rotations) = (size("LIVE", 200), size("ROTATIONS", 200));
+    let (connections, rotations) = (size("LIVE", 100), size("ROTATIONS", 100));
     alone(rotate(connections, rotations));
 }
 

@@ -45,7 +45,7 @@ struct Worker {
 
 #[test]
 fn a_change_of_rules_is_felt_at_once_by_who_it_is_about_and_by_nobody_else() {
-    let (connections, changes) = (size("RULE_CONNECTIONS", 200), size("CHANGES", 10));
+    let (connections, changes) = (size("RULE_CONNECTIONS", 100), size("CHANGES", 10));
     alone(change(connections, changes));
 }
 

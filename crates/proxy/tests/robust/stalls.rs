@@ -24,7 +24,7 @@ const CALLS: usize = 200;
 const ROUNDS: usize = 5;
 const ANSWERED: Duration = Duration::from_secs(20);
 /// KiB of the sidecar's own that a stalled connection may hold.
-const MOST_HELD: u64 = 1024;
+const MOST_HELD: u64 = 2 * 1024;
 /// What the kernel's buffers of the two connections may hold of an answer.
 const MOST_IN_BUFFERS: u64 = 16 * MIB;
 
