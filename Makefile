@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Programs that scripts/setup-test-tools has built come first.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: build up test test-quick fuzz lint deny doc crds tools
+.PHONY: build up test test-quick soak fuzz lint deny doc crds tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins
@@ -13,6 +13,16 @@ up: build         ## everything on this machine; Ctrl-C stops it
 
 test-quick:       ## the pure crates
 	$(CARGO) test -q -p tubeway-protocol -p tubeway-policy -p tubeway-session -p tubeway-config -p tubeway-api -p tubeway-planner
+
+# A process has two descriptors a connection: 10,000 need `ulimit -Hn` above 20,200.
+CONNECTIONS ?= 10000
+soak:             ## the sidecar's robustness in full figures, release
+	$(CARGO) build --release -p tubeway-proxy
+	TUBEWAY_ROBUST_CONNECTIONS=$(CONNECTIONS) TUBEWAY_ROBUST_CYCLES=100000 \
+	TUBEWAY_ROBUST_RULE_CONNECTIONS=1000 TUBEWAY_ROBUST_CHANGES=100 \
+	TUBEWAY_ROBUST_LIVE=1000 TUBEWAY_ROBUST_ROTATIONS=1000 \
+	TUBEWAY_ROBUST_DRAINS=100 TUBEWAY_ROBUST_NOISE=10000 \
+	$(CARGO) test --release -p tubeway-proxy --test robust -- --nocapture
 
 SECONDS ?= 60
 fuzz:             ## each parser of outside bytes, SECONDS long, on inputs at random

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 use tubeway_identity::IdentityStore;
 use tubeway_policy::SpiffeId;
@@ -56,7 +57,8 @@ impl Listener {
         })
     }
 
-    /// Gives each connection to `serve`, in a task of its own, until the shutdown.
+    /// Gives each connection to `serve`, in a task of its own, until the
+    /// shutdown; done when the last of them is.
     pub async fn run<F, T>(self, shutdown: Shutdown, serve: F)
     where
         F: Fn(TcpStream, SocketAddr) -> T + Clone + Send + 'static,
@@ -66,10 +68,11 @@ impl Listener {
             listener: self.name,
         };
         let open = self.metrics.connections.get_or_create_owned(&labels);
+        let serving = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
-                () = shutdown.wait() => return,
+                () = shutdown.wait() => break,
             };
             match accepted {
                 Ok((stream, address)) => {
@@ -77,7 +80,7 @@ impl Listener {
                     let _ = stream.set_nodelay(true);
                     let held = Held::new(open.clone());
                     let serve = serve.clone();
-                    tokio::spawn(async move {
+                    serving.spawn(async move {
                         serve(stream, address).await;
                         drop(held);
                     });
@@ -88,6 +91,9 @@ impl Listener {
                 }
             }
         }
+        drop(self.socket);
+        serving.close();
+        serving.wait().await;
     }
 }
 

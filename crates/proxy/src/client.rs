@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 use tubeway_config::{ClusterRef, Node, Topology, ports};
 use tubeway_identity::IdentityStore;
@@ -45,6 +46,7 @@ struct ClientSidecar {
     /// Takes turns among the brokers for bootstrap connections.
     turn: Arc<AtomicUsize>,
     names: TopicNames,
+    listeners: TaskTracker,
     metrics: Metrics,
     shutdown: Shutdown,
 }
@@ -84,6 +86,7 @@ pub async fn run(
         own,
         topology,
         turn: Arc::default(),
+        listeners: TaskTracker::new(),
         names: TopicNames::default(),
         metrics,
         shutdown,
@@ -111,10 +114,16 @@ impl ClientSidecar {
                 debug!(cluster = %self.settings.cluster, "topology is not known yet");
             }
             tokio::select! {
+                // The shutdown ends that task, too, which is no error then.
+                biased;
+                () = self.shutdown.wait() => break,
                 changed = self.topology.changed() => changed.context("the configuration stream task ended")?,
-                () = self.shutdown.wait() => return Ok(()),
             }
         }
+        // The process ends with this: first clients get the answers they wait for.
+        self.listeners.close();
+        self.listeners.wait().await;
+        Ok(())
     }
 
     /// A listener for each broker. One that has gone keeps its port: a client
@@ -136,7 +145,8 @@ impl ClientSidecar {
             let listener = Listener::bind("broker", address, self.metrics.clone()).await?;
             let (sidecar, id) = (self.clone(), node.id);
             let serve = move |stream, from| sidecar.clone().serve(stream, from, Some(id));
-            tokio::spawn(listener.run(self.shutdown.clone(), serve));
+            self.listeners
+                .spawn(listener.run(self.shutdown.clone(), serve));
             known.insert(node.id);
         }
         Ok(())
@@ -148,7 +158,8 @@ impl ClientSidecar {
         info!(%address, cluster = %self.settings.cluster, "ready for clients");
         let sidecar = self.clone();
         let serve = move |stream, from| sidecar.clone().serve(stream, from, None);
-        tokio::spawn(listener.run(self.shutdown.clone(), serve));
+        self.listeners
+            .spawn(listener.run(self.shutdown.clone(), serve));
         Ok(())
     }
 

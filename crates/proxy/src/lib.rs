@@ -5,7 +5,7 @@
 //! certificate proves, and is the broker's only way to its peers. [`client`]
 //! stands beside an application and keeps it on loopback ports.
 
-mod accept;
+pub mod accept;
 pub mod admin;
 pub mod client;
 pub mod control;

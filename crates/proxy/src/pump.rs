@@ -6,6 +6,7 @@
 //! bounded size. When either side ends, the other is ended too.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,14 @@ const SMALL: usize = 4 * 1024;
 const LARGE: usize = 256 * 1024;
 /// How long answers on their way may take once a drain has begun.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long both ends may take to close once a connection has ended.
+const LINGER: Duration = Duration::from_secs(2);
+/// How long a client may take nothing of an answer: as long as Kafka keeps an
+/// idle connection (`connections.max.idle.ms`), stalled ones among them.
+const STALL: Duration = Duration::from_secs(600);
+/// Questions about one request. A second one follows where names found for ids
+/// lead to others; more means that the broker does not say what it is asked.
+const MAX_QUESTIONS: usize = 8;
 
 /// Answers what a session asks of the sidecar around it.
 #[async_trait]
@@ -81,9 +90,11 @@ struct Shared<'a, O> {
     session: Mutex<(Session, O)>,
     /// A response has been passed on: a waiting request may go.
     answered: Notify,
-    /// The same for a drain, which must not take the request's turn, nor the
-    /// request its.
-    settled: Notify,
+    /// As `answered`, for who waits for the end of a drain.
+    progress: Notify,
+    /// A response is on its way to the client: the session is done with it,
+    /// and the client has not got it.
+    writing: AtomicBool,
     /// The session has an answer of its own for the client.
     queued: Notify,
     begun: Instant,
@@ -104,25 +115,41 @@ where
     B: AsyncRead + AsyncWrite + Unpin,
     O: Observe + Send,
 {
-    let (client_read, mut client_write) = tokio::io::split(client);
+    let (mut client_read, mut client_write) = tokio::io::split(client);
     let (broker_read, mut broker_write) = tokio::io::split(broker);
     let shared = Shared {
         session: Mutex::new((session, observe)),
         answered: Notify::new(),
-        settled: Notify::new(),
+        progress: Notify::new(),
+        writing: AtomicBool::new(false),
         queued: Notify::new(),
         begun: Instant::now(),
         surroundings,
     };
     let end = tokio::select! {
-        end = requests(&shared, client_read, &mut broker_write) => end,
+        end = requests(&shared, &mut client_read, &mut broker_write) => end,
         end = responses(&shared, broker_read, &mut client_write) => end,
         () = drained(&shared, shutdown) => End::Drained,
     };
-    // TLS tells the peer that this is the end and not a cut.
-    let _ = client_write.shutdown().await;
-    let _ = broker_write.shutdown().await;
+    let close = async {
+        // TLS tells the peer that this is the end and not a cut.
+        let _ = tokio::join!(client_write.shutdown(), broker_write.shutdown());
+        if !matches!(end, End::Client) {
+            discard(&mut client_read).await;
+        }
+    };
+    // A client that does not read does not hold the connection by that.
+    let _ = tokio::time::timeout(LINGER, close).await;
     end
+}
+
+/// Reads until the client has closed. Closing a socket with unread bytes in it
+/// would reset the connection, and what was just written might never arrive.
+async fn discard<R: AsyncRead + Unpin>(from: &mut R) {
+    let mut buffer = BytesMut::with_capacity(SMALL);
+    while matches!(from.read_buf(&mut buffer).await, Ok(1..)) {
+        buffer.clear();
+    }
 }
 
 async fn requests<R, W, O>(shared: &Shared<'_, O>, mut from: R, to: &mut W) -> End
@@ -132,8 +159,13 @@ where
     O: Observe,
 {
     let mut input = Input::new();
+    let mut questions_asked = 0;
     loop {
         let step = shared.with(|session, _, now| session.request(&input.buffer, now));
+        questions_asked = match step {
+            Ok(Step::Ask(_)) => questions_asked + 1,
+            _ => 0,
+        };
         let written = match step {
             Err(refusal) => return refusal.into(),
             Ok(Step::NeedMore) => {
@@ -154,6 +186,10 @@ where
                 input.buffer.advance(n);
                 shared.queued.notify_one();
                 continue;
+            }
+            Ok(Step::Ask(_)) if questions_asked > MAX_QUESTIONS => {
+                return Refusal::Denied("the broker does not say what it is asked about topics")
+                    .into();
             }
             Ok(Step::Ask(questions)) => {
                 if let Err(refusal) = shared.ask(questions).await {
@@ -207,17 +243,25 @@ where
                 }
                 continue;
             }
-            Ok(step) => write(to, &mut input.buffer, step).await,
+            Ok(step) => {
+                shared.writing.store(true, Ordering::Relaxed);
+                let written = async {
+                    write(to, &mut input.buffer, step).await?;
+                    // What comes next may not come for a while.
+                    if input.buffer.is_empty() {
+                        to.flush().await?;
+                    }
+                    io::Result::Ok(())
+                };
+                tokio::time::timeout(STALL, written).await
+            }
         };
-        let flushed = match written {
-            Ok(()) if input.buffer.is_empty() => to.flush().await,
-            written => written,
-        };
-        if flushed.is_err() {
+        if !matches!(written, Ok(Ok(()))) {
             return End::Client;
         }
+        shared.writing.store(false, Ordering::Relaxed);
         shared.answered.notify_one();
-        shared.settled.notify_one();
+        shared.progress.notify_one();
     }
 }
 
@@ -228,9 +272,12 @@ async fn drained<O: Observe>(shared: &Shared<'_, O>, shutdown: &Shutdown) {
     shared.with(|session, _, _| session.drain());
     let deadline = tokio::time::sleep(DRAIN);
     tokio::pin!(deadline);
-    while !shared.with(|session, _, _| session.is_drained()) {
+    // Both loops and this one are one task, so nothing happens between the two looks.
+    while shared.writing.load(Ordering::Relaxed)
+        || !shared.with(|session, _, _| session.is_drained())
+    {
         tokio::select! {
-            () = shared.settled.notified() => {}
+            () = shared.progress.notified() => {}
             () = &mut deadline => return,
         }
     }

@@ -2,7 +2,7 @@
 
 mod egress;
 mod files;
-mod ingress;
+pub mod ingress;
 mod internal;
 mod login;
 pub mod names;
@@ -123,7 +123,7 @@ impl NodeSidecar {
         let mesh = |port| self.settings.addresses.mesh(port);
         let listener = Listener::bind("client", mesh(ports::CLIENT), self.metrics.clone()).await?;
         let serve = move |stream, from| ingress.clone().serve(stream, from);
-        tokio::spawn(listener.run(self.shutdown.clone(), serve));
+        let clients = tokio::spawn(listener.run(self.shutdown.clone(), serve));
         for (name, port) in [
             ("replication", ports::REPLICATION),
             ("controller", ports::CONTROLLER),
@@ -133,7 +133,9 @@ impl NodeSidecar {
             let serve = move |stream, from| internal.clone().serve(stream, from);
             tokio::spawn(listener.run(self.shutdown.clone(), serve));
         }
-        self.follow_topology(node_id, &health).await
+        self.follow_topology(node_id, &health).await?;
+        // The process ends with this: first clients get the answers they wait for.
+        clients.await.context("the clients' listener failed")
     }
 
     fn internal(&self, listener: &'static str, port: u16) -> Internal {
@@ -161,8 +163,10 @@ impl NodeSidecar {
                 }
             }
             tokio::select! {
-                changed = self.topology.changed() => changed.context("the configuration stream task ended")?,
+                // The shutdown ends that task, too, which is no error then.
+                biased;
                 () = self.shutdown.wait() => break,
+                changed = self.topology.changed() => changed.context("the configuration stream task ended")?,
             }
         }
         for stop in egress.values() {
