@@ -4,7 +4,8 @@
 //! principal gets more than half of it; what comes later is counted under less
 //! exact labels, in the end under `other` alone. Nothing is lost from sums.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// The most series that a sidecar has, whatever names arrive.
@@ -57,7 +58,7 @@ const _: () = assert!(
 #[derive(Debug)]
 pub struct Bounded<K, V> {
     budget: Budget,
-    by_key: BTreeMap<K, Entry<V>>,
+    by_key: HashMap<K, Entry<V>>,
     /// How many exact keys each principal has.
     by_principal: HashMap<Arc<str>, usize>,
 }
@@ -88,12 +89,12 @@ impl Budget {
 
 // === impl Bounded ===
 
-impl<K: Ord + Clone, V: Clone> Bounded<K, V> {
+impl<K: Eq + Hash, V: Clone> Bounded<K, V> {
     /// An empty one.
     pub fn new(budget: Budget) -> Self {
         Self {
             budget,
-            by_key: BTreeMap::new(),
+            by_key: HashMap::new(),
             by_principal: HashMap::new(),
         }
     }
@@ -157,7 +158,7 @@ impl<K: Ord + Clone, V: Clone> Bounded<K, V> {
         }
     }
 
-    /// Everything, in the order of the keys.
+    /// Everything, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.by_key.iter().map(|(key, entry)| (key, &entry.value))
     }
