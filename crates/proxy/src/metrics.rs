@@ -265,13 +265,15 @@ impl Metrics {
         self.lags.committed(principal, (group, topic), offsets, now);
     }
 
-    /// All flows counted so far.
+    /// All flows counted so far, by principal and topic.
     pub fn flows(&self) -> Vec<Flow> {
         let flows = locked(&self.flows);
         let flow = |((principal, topic), counters): (&(Arc<str>, Arc<str>), &Arc<FlowCounters>)| {
             counters.flow(principal, topic)
         };
-        flows.known.iter().map(flow).collect()
+        let mut flows: Vec<_> = flows.known.iter().map(flow).collect();
+        flows.sort_by(|a, b| (&a.principal, &a.topic).cmp(&(&b.principal, &b.topic)));
+        flows
     }
 
     /// The OpenMetrics text.

@@ -4,7 +4,8 @@
 //! principal gets more than half of it; what comes later is counted under less
 //! exact labels, in the end under `other` alone. Nothing is lost from sums.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// The most series that a sidecar has, whatever names arrive.
@@ -37,8 +38,9 @@ pub const DENIALS: Budget = Budget::new(200, 50, 1);
 pub const SOFTWARE: Budget = Budget::new(200, 50, 1);
 /// By group and topic: lag, commits, committed records.
 pub const GROUPS: Budget = Budget::new(200, 20, 3);
-/// By listener and words of this program: connections, handshakes, their ends;
-/// and the certificate. A test counts them.
+/// By 6 listeners and words of this program: 1 gauge, 4 outcomes and 14 series
+/// of handshakes, 6 reasons to refuse and 10 to end are 210; the certificate is
+/// one more.
 pub const FIXED: usize = 300;
 
 const _: () = assert!(
@@ -57,7 +59,7 @@ const _: () = assert!(
 #[derive(Debug)]
 pub struct Bounded<K, V> {
     budget: Budget,
-    by_key: BTreeMap<K, Entry<V>>,
+    by_key: HashMap<K, Entry<V>>,
     /// How many exact keys each principal has.
     by_principal: HashMap<Arc<str>, usize>,
 }
@@ -88,12 +90,12 @@ impl Budget {
 
 // === impl Bounded ===
 
-impl<K: Ord + Clone, V: Clone> Bounded<K, V> {
+impl<K: Eq + Hash, V: Clone> Bounded<K, V> {
     /// An empty one.
     pub fn new(budget: Budget) -> Self {
         Self {
             budget,
-            by_key: BTreeMap::new(),
+            by_key: HashMap::new(),
             by_principal: HashMap::new(),
         }
     }
@@ -157,7 +159,7 @@ impl<K: Ord + Clone, V: Clone> Bounded<K, V> {
         }
     }
 
-    /// Everything, in the order of the keys.
+    /// Everything, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.by_key.iter().map(|(key, entry)| (key, &entry.value))
     }
