@@ -160,8 +160,15 @@ where
 {
     let mut input = Input::new();
     let mut questions_asked = 0;
+    let mut unflushed = false;
     loop {
         let step = shared.with(|session, _, now| session.request(&input.buffer, now));
+        if unflushed && waits(&step) {
+            if to.flush().await.is_err() {
+                return End::Broker;
+            }
+            unflushed = false;
+        }
         questions_asked = match step {
             Ok(Step::Ask(_)) => questions_asked + 1,
             _ => 0,
@@ -206,14 +213,20 @@ where
             }
             Ok(step) => write(to, &mut input.buffer, step).await,
         };
-        let flushed = match written {
-            Ok(()) if input.buffer.is_empty() => to.flush().await,
-            written => written,
-        };
-        if flushed.is_err() {
+        if written.is_err() {
             return End::Broker;
         }
+        unflushed = true;
     }
+}
+
+/// Whether nothing more is written for a while after this: what TLS has not
+/// sent yet has to go now.
+fn waits(step: &Result<Step, Refusal>) -> bool {
+    matches!(
+        step,
+        Ok(Step::NeedMore | Step::Wait | Step::Pause(_) | Step::Ask(_))
+    )
 }
 
 async fn responses<R, W, O>(shared: &Shared<'_, O>, mut from: R, to: &mut W) -> End
@@ -226,6 +239,14 @@ where
     loop {
         let step =
             shared.with(|session, observe, now| session.response(&mut input.buffer, now, observe));
+        if shared.writing.load(Ordering::Relaxed) && waits(&step) {
+            let flushed = tokio::time::timeout(STALL, to.flush()).await;
+            if !matches!(flushed, Ok(Ok(()))) {
+                return End::Client;
+            }
+            shared.writing.store(false, Ordering::Relaxed);
+            shared.progress.notify_one();
+        }
         let written = match step {
             Err(refusal) => return refusal.into(),
             Ok(Step::NeedMore) => {
@@ -245,23 +266,13 @@ where
             }
             Ok(step) => {
                 shared.writing.store(true, Ordering::Relaxed);
-                let written = async {
-                    write(to, &mut input.buffer, step).await?;
-                    // What comes next may not come for a while.
-                    if input.buffer.is_empty() {
-                        to.flush().await?;
-                    }
-                    io::Result::Ok(())
-                };
-                tokio::time::timeout(STALL, written).await
+                tokio::time::timeout(STALL, write(to, &mut input.buffer, step)).await
             }
         };
         if !matches!(written, Ok(Ok(()))) {
             return End::Client;
         }
-        shared.writing.store(false, Ordering::Relaxed);
         shared.answered.notify_one();
-        shared.progress.notify_one();
     }
 }
 

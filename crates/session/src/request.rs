@@ -17,7 +17,7 @@ use crate::limits::{Admission, throttled};
 use crate::notes::Account;
 use crate::places::Places;
 use crate::records::{Beginning, Large, UNACKNOWLEDGED, framed};
-use crate::session::{InFlight, InFlightKind, Node, Role, Shared};
+use crate::session::{Admitted, InFlight, InFlightKind, Node, Role, Shared};
 use crate::step::{Refusal, Step};
 use crate::verdict::{self, Amendment, Outcome, put_together};
 use crate::{access, limits, sasl, versions};
@@ -435,7 +435,7 @@ fn admit(shared: &mut Shared, header: Known, client_id: &str, now: Duration) -> 
     }
     match node.limits.as_mut()?.admit(header.api, client_id, now) {
         Admission::Goes(permit) => {
-            shared.admitted = Some(permit);
+            shared.admitted = Some(Admitted(permit));
             None
         }
         Admission::Waits(wait) => Some(Step::Pause(wait)),
@@ -445,7 +445,7 @@ fn admit(shared: &mut Shared, header: Known, client_id: &str, now: Duration) -> 
 fn forwarded(shared: &mut Shared, header: Known, used: Used, amendment: Amendment, now: Duration) {
     let Used { ended, joins } = used;
     let throttle = charged(shared, header, &ended.said.produced, joins, now);
-    let permit = shared.admitted.take().flatten();
+    let permit = shared.admitted.take().and_then(|admitted| admitted.0);
     shared.notes.software(ended.software);
     let account = header.account(ended.said);
     if !ended.wants_answer {
@@ -476,7 +476,7 @@ fn charged(
 /// Puts an answer of the session's own into the queue.
 fn answered(shared: &mut Shared, header: Known, body: &[u8], now: Duration) -> Result<(), Refusal> {
     let throttle = charged(shared, header, &[], false, now);
-    let permit = shared.admitted.take().flatten();
+    let permit = shared.admitted.take().and_then(|admitted| admitted.0);
     let mut frame = Vec::new();
     ResponseHeader::write(
         &mut frame,

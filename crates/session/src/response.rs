@@ -181,9 +181,10 @@ impl Passing {
         };
         let Some(body) = &mut self.body else {
             // Nothing in the place of nothing would be a step without end.
-            return Ok(match bytes.is_empty() {
-                true => Pass::AsItIs,
-                false => Pass::Instead(Vec::new()),
+            return Ok(if bytes.is_empty() {
+                Pass::AsItIs
+            } else {
+                Pass::Instead(Vec::new())
             });
         };
         let pass = body

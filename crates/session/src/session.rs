@@ -54,9 +54,12 @@ pub(crate) struct Shared {
     pub(crate) answers: usize,
     pub(crate) draining: bool,
     /// The request at hand has been let in, and counts by this.
-    pub(crate) admitted: Option<Option<Permit>>,
+    pub(crate) admitted: Option<Admitted>,
     pub(crate) notes: Notes,
 }
+
+/// A request that has been let in, and what it holds of its quotas.
+pub(crate) struct Admitted(pub(crate) Option<Permit>);
 
 /// Which end of the mesh this session is at.
 pub(crate) enum Role {

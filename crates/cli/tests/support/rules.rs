@@ -30,10 +30,11 @@ pub async fn a_quota_holds_a_producer_to_its_rate(on: &Installation) -> Result<(
     let producer = Connection::start(on, "checkout")?;
     let seconds = (SETTLE + MEASURED).as_secs() as u32 + 3;
     let workload = Workload::new(1, u64::from(RATE * seconds));
-    // Small batches, so that a rate can be seen at all.
+    // Small batches, so that a rate can be seen at all; and not so small that
+    // a batch takes longer on its way than the quota makes it wait.
     let target = producer
         .target("limited")
-        .with_property("batch.size", "200");
+        .with_property("batch.size", "1000");
     let load = Client::JavaVerifiable.produce(&tools, &target, &workload);
     let measure = async {
         // From when records flow.

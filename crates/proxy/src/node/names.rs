@@ -188,7 +188,7 @@ impl Resolver {
         let answer = read_frame(&mut broker, MAX_ANSWER)
             .await?
             .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-        Ok(read_topics(answer).map_err(io::Error::other)?)
+        Ok(read_topics(&answer).map_err(io::Error::other)?)
     }
 }
 
@@ -221,9 +221,9 @@ fn question(questions: &Questions) -> Result<Bytes, String> {
 }
 
 /// The topics of a Metadata response, which comes without its length.
-fn read_topics(frame: Bytes) -> Result<Vec<Found>, String> {
+fn read_topics(frame: &Bytes) -> Result<Vec<Found>, String> {
     let length = frame.len() as u32;
-    let header = ResponseHeader::read(&frame, length, ApiKey::METADATA, METADATA_BY_ID)
+    let header = ResponseHeader::read(frame, length, ApiKey::METADATA, METADATA_BY_ID)
         .map_err(|e| e.to_string())?
         .ok_or("the response ends within its header")?;
     let body = frame.slice(header.length..);
