@@ -135,7 +135,7 @@ impl Seen {
             };
             let mut frame = vec![0; length];
             stream.read_exact(&mut frame).await?;
-            let asked = match Asked::read(frame.into()) {
+            let asked = match Asked::read(&frame.into()) {
                 Ok(asked) => asked,
                 Err(error) => {
                     self.malformed().push(error);
@@ -179,9 +179,9 @@ impl Seen {
 
 impl Asked {
     /// Reads a frame as strictly as can be.
-    fn read(frame: Bytes) -> Result<Self, String> {
+    fn read(frame: &Bytes) -> Result<Self, String> {
         let length = frame.len() as u32;
-        let header = RequestHeader::read(&frame, length).map_err(|e| e.to_string())?;
+        let header = RequestHeader::read(frame, length).map_err(|e| e.to_string())?;
         let header = header.ok_or("a frame that ends within its header")?;
         let call = Call::new(header.api, header.version);
         let layout = call.message(Direction::Request)?.layout();

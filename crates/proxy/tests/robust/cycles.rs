@@ -108,7 +108,10 @@ async fn settled(node: &Node, broker: &Broker, before: Held) {
 
 async fn run(node: &Node, config: &Arc<ClientConfig>, count: usize) {
     let cycles = (0..count).map(|i| {
-        let (stage, reset) = (STAGES[i % STAGES.len()], i / STAGES.len() % 2 == 0);
+        let (stage, reset) = (
+            STAGES[i % STAGES.len()],
+            (i / STAGES.len()).is_multiple_of(2),
+        );
         async move {
             let done = break_off(node, config, stage, reset).await;
             assert!(done.is_ok(), "{stage:?}: {done:?}");
@@ -148,12 +151,11 @@ async fn hello(node: &Node, config: &Arc<ClientConfig>, stage: Stage) -> io::Res
     let mut hello = Vec::new();
     tls.write_tls(&mut hello)?;
     let mut tcp = TcpStream::connect(node.address).await?;
-    match stage {
-        Stage::WithinHello => tcp.write_all(&hello[..hello.len() / 2]).await?,
-        _ => {
-            tcp.write_all(&hello).await?;
-            tcp.read_exact(&mut [0; 100]).await?;
-        }
+    if let Stage::WithinHello = stage {
+        tcp.write_all(&hello[..hello.len() / 2]).await?;
+    } else {
+        tcp.write_all(&hello).await?;
+        tcp.read_exact(&mut [0; 100]).await?;
     }
     Ok(tcp)
 }

@@ -135,7 +135,7 @@ impl Fates {
         let owed = Owed::for_bytes(case);
         let trial = tokio::time::timeout(PATIENCE, converse(&mut client, case, &owed));
         match trial.await {
-            Err(_) => panic!("neither answered nor closed: {owed:?} for {case:02x?}"),
+            Err(late) => panic!("neither answered nor closed ({late}): {owed:?} for {case:02x?}"),
             Ok(Err(wrong)) => panic!("{wrong}: {owed:?} for {case:02x?}"),
             Ok(Ok(true)) => self.closed.fetch_add(1, Ordering::Relaxed),
             Ok(Ok(false)) => self.answered.fetch_add(1, Ordering::Relaxed),

@@ -50,7 +50,7 @@ impl Node {
         in_force.replace(rules);
         let (metrics, shutdown) = (Metrics::default(), Shutdown::default());
         let signer = Arc::new(LoginSigner::generate().expect("a key"));
-        let _on = runtime.enter();
+        let within = runtime.enter();
         let ingress = Ingress {
             tls: server_config(&identity, Expected::InTrustDomain, &[]),
             identity: identity.clone(),
@@ -69,7 +69,7 @@ impl Node {
             shutdown: shutdown.clone(),
         };
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        drop(_on);
+        drop(within);
         let (named, until) = (metrics.clone(), shutdown.clone());
         let (bound, ready) = tokio::sync::oneshot::channel();
         runtime.spawn(async move {

@@ -22,6 +22,8 @@ const STALLED: usize = 10;
 /// Round trips of the other client in each round.
 const CALLS: usize = 200;
 const ROUNDS: usize = 5;
+/// Nothing has moved for so long: all is stalled.
+const HALT: Duration = Duration::from_millis(300);
 const ANSWERED: Duration = Duration::from_secs(20);
 /// KiB of the sidecar's own that a stalled connection may hold.
 const MOST_HELD: u64 = 2 * 1024;
@@ -50,8 +52,13 @@ fn a_reader_that_stalls_holds_little_and_delays_nobody() {
                 client.send(&large()).await.unwrap();
                 stalled.push(client);
             }
-            until(ANSWERED, "answers begin", async || {
-                broker.seen.written.load(Ordering::Relaxed) > written + STALLED as u64 * MIB
+            // Until every buffer on the way is full.
+            let mut last_look = written;
+            until(ANSWERED, "answers begin, and come to a halt", async || {
+                tokio::time::sleep(HALT).await;
+                let now = broker.seen.written.load(Ordering::Relaxed);
+                let halted = std::mem::replace(&mut last_look, now) == now;
+                halted && now > written + STALLED as u64 * MIB
             })
             .await;
             beside.push(round(&mut other).await);
