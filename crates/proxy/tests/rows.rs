@@ -211,7 +211,7 @@ async fn row_20_the_brokers_connection_ends_with_the_clients() {
     // One that is left open stays.
     let [mut one, mut other] = Between::both().await;
     drop(one.client);
-    one.broker.read(&mut [0; 1]).await.unwrap();
+    assert_eq!(one.broker.read(&mut [0; 1]).await.unwrap(), 0);
     other.client.write_all(&heartbeat(1)).await.unwrap();
     assert!(frame(&mut other.broker).await.is_some());
 }

@@ -82,18 +82,13 @@ fn row_11_own_logins_go_between_the_clients_requests() {
         for (login, number) in (0_i32..).zip(numbers) {
             let own = [2 * login, 2 * login + 1];
             let earlier = request(number, &heartbeat());
-            // A frame that is under way when the login falls due goes first.
+            // None of this frame has passed when the login falls due.
             let (begin, rest) = earlier.split_at(20);
             let mut passed = Vec::new();
             if login > 0 {
                 passed.extend(talk.send(begin).unwrap());
                 talk.now = due;
                 passed.extend(talk.send(rest).unwrap());
-                let all = talk.logins == 1 + login as usize;
-                // It had not begun to pass: the login may go before it.
-                if all {
-                    assert_eq!(header_of(&frames(&passed)[2]).correlation_id, number);
-                }
             }
             let more = [request(number, &heartbeat()), request(5, &heartbeat())].concat();
             passed.extend(talk.send(&more).unwrap());

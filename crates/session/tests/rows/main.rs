@@ -8,6 +8,7 @@ mod brokers;
 mod fetches;
 mod groups;
 mod known;
+mod leaders;
 mod logins;
 mod order;
 mod shares;
