@@ -123,7 +123,7 @@ fn rule(permission: Permission, operation: Operation, topic: &str, source: &str)
         operation,
         permission,
     });
-    rule.source = source.to_owned();
+    source.clone_into(&mut rule.source);
     rule
 }
 

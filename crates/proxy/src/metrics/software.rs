@@ -142,13 +142,13 @@ mod tests {
             connections.hold(&format!("p{}", i % 1_000).as_str().into(), Some(&software))
         };
         for _ in 0..2 {
-            let held: Vec<_> = (0..5_000).map(hold).collect();
+            let kept: Vec<_> = (0..5_000).map(hold).collect();
             let open = connections.open.lock().unwrap();
             assert_eq!(open.known.iter().count(), SOFTWARE.most());
             let counted = open.known.iter().map(|(_, (_, gauge))| gauge.get());
-            assert_eq!(counted.sum::<i64>(), held.len() as i64);
+            assert_eq!(counted.sum::<i64>(), kept.len() as i64);
             drop(open);
-            drop(held);
+            drop(kept);
             let open = connections.open.lock().unwrap();
             assert_eq!(open.known.iter().count(), 0);
         }
