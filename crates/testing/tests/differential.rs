@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use tokio::sync::Mutex;
-use tubeway_testing::differential::report::Report;
+use tubeway_testing::differential::report::{Outcome, Report};
 use tubeway_testing::differential::suite::{Filter, Second, compare};
 
 /// One pair of brokers at a time: two pairs would only be in each other's way.
@@ -37,6 +37,8 @@ async fn two_brokers_answer_alike_about_each_operation() {
 async fn quiet(name: &str, operations: bool) {
     let mut filter = Filter::from_env();
     filter.operations = Some(operations);
+    // What the harness forgives does not depend on the version.
+    filter.newest_only = true;
     let report = run(name, Second::Native, &filter).await;
     assert!(report.missing.is_empty(), "{:?}", report.missing);
     let different: Vec<_> = report.different().map(ToString::to_string).collect();
@@ -74,7 +76,7 @@ async fn alike(name: &str, operations: bool) {
     assert!(report.missing.is_empty(), "{:?}", report.missing);
     let different: Vec<_> = report
         .different()
-        .filter(|outcome| !LOGINS.contains(&outcome.api.0))
+        .filter(|outcome| !is_on_purpose(outcome))
         .map(ToString::to_string)
         .collect();
     assert!(different.is_empty(), "{}", different.join("\n"));
@@ -82,6 +84,25 @@ async fn alike(name: &str, operations: bool) {
 
 /// APIs that answer alike whatever the rules are.
 const NO_RULES: [&str; 3] = ["SaslHandshake", "ApiVersions", "SaslAuthenticate"];
+/// What a sidecar does otherwise, and why.
+fn is_on_purpose(outcome: &Outcome) -> bool {
+    let step = outcome.step.as_str();
+    match outcome.api.0 {
+        // Offered by 4.x for librdkafka's sake (KAFKA-18659), and answered by
+        // closing the connection; a refusal says more, and 3.9 serves them.
+        0 => outcome.version < 3,
+        // The broker counts a page before the sidecar filters it.
+        75 => step == "every topic, at most three partitions",
+        // The broker gives away the id of a topic that it refuses.
+        91 => {
+            let hides =
+                |difference: &String| difference.ends_with(&format!("| {}", "0".repeat(32)));
+            outcome.differences.iter().all(hides)
+        }
+        api => LOGINS.contains(&api),
+    }
+}
+
 /// SaslHandshake and SaslAuthenticate. The first broker's clients log in by
 /// them; a sidecar's have shown a certificate, and may not log in besides.
 const LOGINS: [i16; 2] = [17, 36];

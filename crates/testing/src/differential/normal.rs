@@ -85,6 +85,11 @@ const UNORDERED: &[(i16, &str, &[&str])] = &[
             "TokenId",
         ],
     ),
+    // Kept in hash maps by topic.
+    (21, "Topics", &["Name"]),
+    (24, "ResultsByTopicV3AndBelow", &["Name"]),
+    (24, "TopicResults", &["Name"]),
+    (75, "Topics", &["Name"]),
     // By topic id.
     (27, "Topics", &["Name"]),
     (69, "TopicPartitions", &["TopicName"]),
@@ -237,7 +242,8 @@ impl Normal {
             && old.starts_with("Request ")
             && lacking.ends_with("permission.")
         {
-            return format!("needs {lacking}").into();
+            // The standard text, which is what a sidecar says.
+            return Bytes::from_static(b"Cluster authorization failed.");
         }
         let mut new = old.to_owned();
         for (from, to) in &self.texts {
