@@ -91,6 +91,12 @@ fn is_on_purpose(outcome: &Outcome) -> bool {
         // Offered by 4.x for librdkafka's sake (KAFKA-18659), and answered by
         // closing the connection; a refusal says more, and 3.9 serves them.
         0 => outcome.version < 3,
+        // A session in which everything is refused is an empty one for the
+        // broker, which ends it: the client has to begin anew each time.
+        1 => {
+            let refuses_all = ["denied", "other-host"].contains(&outcome.scenario.as_str());
+            refuses_all && step.starts_with("the session")
+        }
         // The broker counts a page before the sidecar filters it.
         75 => step == "every topic, at most three partitions",
         // The broker gives away the id of a topic that it refuses.

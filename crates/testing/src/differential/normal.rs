@@ -85,7 +85,13 @@ const UNORDERED: &[(i16, &str, &[&str])] = &[
             "TokenId",
         ],
     ),
-    // Kept in hash maps by topic.
+    // A sidecar puts what it refuses before what the broker answers.
+    (1, "Responses", &["Topic", "TopicId"]),
+    (1, "Partitions", &["PartitionIndex"]),
+    (78, "Partitions", &["PartitionIndex"]),
+    (79, "Partitions", &["PartitionIndex"]),
+    // Kept in hash maps by topic and partition.
+    (21, "Partitions", &["PartitionIndex"]),
     (21, "Topics", &["Name"]),
     (24, "ResultsByTopicV3AndBelow", &["Name"]),
     (24, "TopicResults", &["Name"]),
@@ -148,6 +154,12 @@ impl Normal {
             let keys = UNORDERED
                 .iter()
                 .find(|(of, list, _)| *of == api.0 && *list == name);
+            if api == ApiKey::FETCH
+                && name == "Responses"
+                && let Value::Array(items) = &mut *value
+            {
+                join_topics(items);
+            }
             // Ids are counted as they appear, so order comes first.
             if let (Some((_, _, keys)), Value::Array(items)) = (keys, &mut *value) {
                 items.sort_by_cached_key(|item| self.sort_key(item, keys));
@@ -262,4 +274,32 @@ pub fn id_for(name: &str) -> [u8; 16] {
     id[..4].copy_from_slice(&crc(1));
     id[4..8].copy_from_slice(&crc(2));
     id
+}
+
+/// A broker begins a new entry wherever the topic changes in the order of its
+/// session, so that a topic may have several: they become one.
+fn join_topics(items: &mut Vec<Value>) {
+    let mut joined: Vec<Struct> = Vec::new();
+    for item in items.drain(..) {
+        let Value::Struct(mut topic) = item else {
+            continue;
+        };
+        let same = |other: &&mut Struct| {
+            ["Topic", "TopicId"]
+                .iter()
+                .all(|field| other.get(field) == topic.get(field))
+        };
+        match joined.iter_mut().find(same) {
+            None => joined.push(*topic),
+            Some(first) => {
+                let more = topic.get_mut("Partitions").map(std::mem::take);
+                if let (Some(Value::Array(all)), Some(Value::Array(more))) =
+                    (first.get_mut("Partitions"), more)
+                {
+                    all.extend(more);
+                }
+            }
+        }
+    }
+    items.extend(joined.into_iter().map(Value::from));
 }

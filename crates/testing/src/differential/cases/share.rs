@@ -118,9 +118,10 @@ fn to_fetch(group: &str, epoch: i32, topics: &Json) -> Json {
     })
 }
 
-/// Topics that there are: asked for the id of one that is not, a broker of
-/// 4.3.1 answers the whole request with UNKNOWN_SERVER_ERROR.
-fn share_topics(run: &Run<'_>, acknowledge: bool) -> Json {
+/// One topic, for of several it is their random ids that say which is read
+/// first. It is one that there is: asked for the id of one that is not, a broker
+/// of 4.3.1 answers the whole request with UNKNOWN_SERVER_ERROR.
+fn share_topics(run: &Run<'_>, role: &str, acknowledge: bool) -> Json {
     let batch = json!([{"FirstOffset": 0, "LastOffset": 0, "AcknowledgeTypes": [1]}]);
     let partitions: Json = [0, 9]
         .map(|index| {
@@ -130,15 +131,12 @@ fn share_topics(run: &Run<'_>, acknowledge: bool) -> Json {
             })
         })
         .into();
-    EXISTING
-        .iter()
-        .map(|role| json!({"TopicId": run.base(role), "Partitions": partitions}))
-        .collect()
+    json!([{"TopicId": run.base(role), "Partitions": partitions}])
 }
 
 async fn fetch(run: &mut Run<'_>) {
-    let topics = share_topics(run, false);
     for role in EXISTING {
+        let topics = share_topics(run, role, false);
         join_all(run, role).await;
         let group = run.of(role);
         run.ask(
@@ -146,7 +144,7 @@ async fn fetch(run: &mut Run<'_>) {
             to_fetch(&group, 0, &topics),
         )
         .await;
-        let acknowledging = share_topics(run, true);
+        let acknowledging = share_topics(run, role, true);
         run.ask(
             &format!("in the group {role}, acknowledging"),
             to_fetch(&group, 1, &acknowledging),
@@ -158,6 +156,7 @@ async fn fetch(run: &mut Run<'_>) {
         )
         .await;
     }
+    let topics = share_topics(run, "good", false);
     run.ask(
         "in a group that is not",
         to_fetch(&run.of("gone"), 0, &topics),
@@ -167,9 +166,9 @@ async fn fetch(run: &mut Run<'_>) {
 }
 
 async fn acknowledge(run: &mut Run<'_>) {
-    let topics = share_topics(run, false);
     let fetch = api("ShareFetch");
     for role in EXISTING {
+        let topics = share_topics(run, role, false);
         join_all(run, role).await;
         let group = run.of(role);
         // A session belongs to the connection, so the client opens it itself.
@@ -180,7 +179,7 @@ async fn acknowledge(run: &mut Run<'_>) {
             to_fetch(&group, 0, &topics),
         )
         .await;
-        let topics = share_topics(run, true);
+        let topics = share_topics(run, role, true);
         for (step, epoch) in [("acknowledge", 1), ("at last", -1)] {
             let fields = to_fetch(&group, epoch, if epoch < 0 { &Json::Null } else { &topics });
             let fields = without_null(fields);
