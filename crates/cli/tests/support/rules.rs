@@ -37,14 +37,15 @@ pub async fn a_quota_holds_a_producer_to_its_rate(on: &Installation) -> Result<(
         .with_property("batch.size", "1000");
     let load = Client::JavaVerifiable.produce(&tools, &target, &workload);
     let measure = async {
+        let metrics = metrics(on)?;
         // From when records flow.
-        while produced(on, "limited")? == 0 {
+        while produced(&metrics, "limited")? == 0 {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         tokio::time::sleep(SETTLE).await;
-        let (first, begun) = (produced(on, "limited")?, Instant::now());
+        let (first, begun) = (produced(&metrics, "limited")?, Instant::now());
         tokio::time::sleep(MEASURED).await;
-        let more = produced(on, "limited")? - first;
+        let more = produced(&metrics, "limited")? - first;
         Ok::<_, anyhow::Error>(more as f64 / begun.elapsed().as_secs_f64())
     };
     let (load, rate) = tokio::join!(load, measure);
@@ -124,21 +125,26 @@ fn kcat(through: &Connection, partition: &str) -> Result<std::process::Output> {
         .context("kcat; scripts/setup-test-tools installs it")
 }
 
-/// Records of the topic that the brokers' sidecars have counted as produced.
-fn produced(on: &Installation, topic: &str) -> Result<u64> {
-    let mut sum = 0;
-    for i in 0..3 {
+/// Where the brokers' sidecars show what they count.
+fn metrics(on: &Installation) -> Result<Vec<String>> {
+    let url = |i| {
         let [a, b, c, _] = on.pod_ip("kafka", &format!("demo-combined-{i}"))?.octets();
-        let url = format!("http://{a}.{b}.{c}.2:15020/metrics");
-        let text = run(Command::new("curl").args(["-sS", &url]))?;
-        let of = format!("topic=\"{topic}\"");
-        let lines = text.lines().filter(|line| {
-            line.starts_with("tubeway_produced_records_total{") && line.contains(&of)
-        });
-        for line in lines {
-            let value = line.rsplit(' ').next().context("no value")?;
-            sum += value.parse::<f64>()? as u64;
-        }
+        Ok(format!("http://{a}.{b}.{c}.2:15020/metrics"))
+    };
+    (0..3).map(url).collect()
+}
+
+/// Records of the topic that the brokers' sidecars have counted as produced.
+fn produced(metrics: &[String], topic: &str) -> Result<u64> {
+    let mut sum = 0;
+    let text = run(Command::new("curl").arg("-sS").args(metrics))?;
+    let of = format!("topic=\"{topic}\"");
+    let lines = text
+        .lines()
+        .filter(|line| line.starts_with("tubeway_produced_records_total{") && line.contains(&of));
+    for line in lines {
+        let value = line.rsplit(' ').next().context("no value")?;
+        sum += value.parse::<f64>()? as u64;
     }
     Ok(sum)
 }
