@@ -231,6 +231,16 @@ async fn create_topics(side: &mut Side, topics: &[(String, i32)]) {
             side.learn(name, *id);
         }
     }
+    // Metadata names a leader before that has opened the partition's log.
+    let latest = |(name, count): &(String, i32)| {
+        let partitions: Json = (0..*count)
+            .map(|index| json!({"PartitionIndex": index, "Timestamp": -1}))
+            .collect();
+        json!({"Name": name, "Partitions": partitions})
+    };
+    let topics: Json = topics.iter().map(latest).collect();
+    let fields = json!({"ReplicaId": -1, "IsolationLevel": 0, "Topics": topics});
+    side.must(ApiKey::LIST_OFFSETS, &fields).await;
 }
 
 async fn write(side: &mut Side, topics: &[String]) {
