@@ -2,7 +2,6 @@
 //! there changed.
 
 mod counts;
-mod interest;
 
 use std::time::Duration;
 
@@ -11,18 +10,17 @@ use tubeway_protocol::frame::PREFIX;
 use tubeway_protocol::header::ResponseHeader;
 use tubeway_protocol::rewrite::{AddressRewriter, EndpointRewriter};
 use tubeway_protocol::schema::UnknownMessage;
-use tubeway_protocol::walk::{Trailing, Walker, What};
-use tubeway_protocol::{ApiKey, Direction};
+use tubeway_protocol::walk::{Event, WalkError, Walker, What};
+use tubeway_protocol::{ApiKey, Direction, Layout, Schemas};
 
-use counts::{Counts, Marks, Seen};
-use interest::{
-    ACKS, ENDPOINTS, GROUP, OFFSET, PARTITION, RECORDS, SOFTWARE_NAME, SOFTWARE_VERSION, TOPIC,
-    interest,
+use crate::interest::{
+    ACKS, ENDPOINTS, GROUP, MEMBER_EPOCH, OFFSET, PARTITION, RECORDS, SOFTWARE_NAME,
+    SOFTWARE_VERSION, TOPIC, walker,
 };
-
 use crate::observe::{Observe, Software};
 use crate::records::framed;
 use crate::session::Routes;
+use counts::{Counts, Marks, Seen};
 
 pub(crate) use counts::{Produced, Said};
 
@@ -32,10 +30,13 @@ pub(crate) struct RequestBody {
     /// version that is too new, which the broker answers in its own way.
     walker: Option<Walker>,
     acks: Option<i64>,
+    /// Whether what it says of topics is counted.
+    counted: bool,
     counts: Counts,
     group: Option<Box<str>>,
     offsets: Marks,
     software: (Option<Box<str>>, Option<Box<str>>),
+    joins: bool,
 }
 
 /// What is known of a request at its end.
@@ -43,6 +44,17 @@ pub(crate) struct Ended {
     pub(crate) wants_answer: bool,
     pub(crate) said: Said,
     pub(crate) software: Option<Software>,
+    /// A member joins a group by it: a heartbeat of epoch 0 (KIP-848).
+    pub(crate) joins: bool,
+}
+
+/// Why a body is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    #[error("it ends before its last field")]
+    Short,
 }
 
 /// A response's body.
@@ -67,48 +79,73 @@ pub(crate) enum Pass {
 
 impl RequestBody {
     pub(crate) fn new(api: ApiKey, version: i16, length: u32) -> Result<Self, UnknownMessage> {
-        let walker = match walker(api, version, Direction::Request, length) {
-            Ok(walker) => Some(walker),
-            Err(UnknownMessage::Version { .. }) if api == ApiKey::API_VERSIONS => None,
-            Err(unknown) => return Err(unknown),
-        };
-        Ok(Self {
+        match Schemas::get().layout(api, version, Direction::Request) {
+            Ok(layout) => Ok(Self::of(layout, length as usize)),
+            Err(UnknownMessage::Version { .. }) if api == ApiKey::API_VERSIONS => {
+                Ok(Self::walked(None, false))
+            }
+            Err(unknown) => Err(unknown),
+        }
+    }
+
+    /// A body of `length` bytes.
+    pub(crate) fn of(layout: &'static Layout, length: usize) -> Self {
+        let walker = walker(layout, Direction::Request, length as u64);
+        Self::walked(Some(walker), counts_topics(layout.api()))
+    }
+
+    fn walked(walker: Option<Walker>, counted: bool) -> Self {
+        Self {
             walker,
             acks: None,
+            counted,
             counts: Counts::default(),
             group: None,
             offsets: Marks::default(),
             software: (None, None),
-        })
+            joins: false,
+        }
     }
 
-    pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), String> {
+    pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), WalkError> {
+        self.show(chunk, |_| {})
+    }
+
+    /// Looks at the next bytes, and lets `also` see them.
+    pub(crate) fn show(
+        &mut self,
+        chunk: &[u8],
+        mut also: impl FnMut(&Event<'_>),
+    ) -> Result<(), WalkError> {
         let Some(walker) = &mut self.walker else {
             return Ok(());
         };
         let (acks, counts, offsets) = (&mut self.acks, &mut self.counts, &mut self.offsets);
         let (group, software) = (&mut self.group, &mut self.software);
-        walker
-            .feed(chunk, |event| match (event.mark, event.what) {
+        let (joins, counted) = (&mut self.joins, self.counted);
+        walker.feed(chunk, |event| {
+            also(&event);
+            match (event.mark, event.what) {
                 (ACKS, What::Int(value)) => *acks = Some(value),
-                (TOPIC, _) => counts.topic(&event),
+                (TOPIC, _) if counted => counts.topic(&event),
                 (RECORDS, What::RecordsEnd(total)) => counts.add(total.records, total.bytes),
                 (PARTITION, What::Int(partition)) => offsets.partition = Some(partition as i32),
                 (OFFSET, What::Int(offset)) => offsets.add(counts, offset),
                 (GROUP, What::Text(id)) => *group = Some(id.into()),
                 (SOFTWARE_NAME, What::Text(name)) => software.0 = Some(name.into()),
                 (SOFTWARE_VERSION, What::Text(version)) => software.1 = Some(version.into()),
+                (MEMBER_EPOCH, What::Int(epoch)) => *joins |= epoch == 0,
                 _ => {}
-            })
-            .map_err(|e| e.to_string())?;
+            }
+        })?;
         Ok(())
     }
 
-    pub(crate) fn finish(mut self) -> Result<Ended, String> {
+    pub(crate) fn finish(mut self) -> Result<Ended, BodyError> {
         // A body without bytes is walked by one empty chunk.
         self.feed(&[])?;
         if self.walker.as_ref().is_some_and(|walker| !walker.is_done()) {
-            return Err("it ends before its last field".to_owned());
+            return Err(BodyError::Short);
         }
         let software = match self.software {
             (Some(name), Some(version)) => Software::new(&name, &version),
@@ -118,6 +155,7 @@ impl RequestBody {
             wants_answer: self.acks != Some(0),
             said: Said::new(self.group, self.counts, self.offsets),
             software,
+            joins: self.joins,
         })
     }
 }
@@ -133,9 +171,9 @@ impl ResponseBody {
         rewrites: bool,
     ) -> Result<Self, String> {
         // A broker answers an ApiVersions that it cannot read in version 0.
-        let walker = match walker(api, version, Direction::Response, length) {
+        let walker = match Schemas::get().layout(api, version, Direction::Response) {
             _ if api == ApiKey::API_VERSIONS => None,
-            Ok(walker) => Some(walker),
+            Ok(layout) => Some(walker(layout, Direction::Response, u64::from(length))),
             Err(unknown) => return Err(unknown.to_string()),
         };
         let endpoints = rewrites.then(|| EndpointRewriter::new(ENDPOINTS, 0, u64::from(length)));
@@ -244,17 +282,10 @@ pub(crate) fn rewrite_whole(
     Ok((frame, throttle))
 }
 
-/// A walker that reports what is counted in this message.
-fn walker(
-    api: ApiKey,
-    version: i16,
-    direction: Direction,
-    length: u32,
-) -> Result<Walker, UnknownMessage> {
-    let trailing = match direction {
-        Direction::Request => Trailing::Refuse,
-        Direction::Response => Trailing::Allow,
-    };
-    let interest = interest(api, version, direction)?;
-    Ok(Walker::new(interest, 0, u64::from(length), trailing))
+/// Whether what a request says of topics counts once the broker has taken it.
+fn counts_topics(api: ApiKey) -> bool {
+    matches!(
+        api,
+        ApiKey::PRODUCE | ApiKey::OFFSET_COMMIT | ApiKey::TXN_OFFSET_COMMIT
+    )
 }

@@ -25,6 +25,7 @@ pub mod access;
 mod body;
 mod denials;
 mod guard;
+mod interest;
 mod limits;
 mod notes;
 mod observe;
@@ -35,6 +36,7 @@ mod response;
 pub mod sasl;
 mod session;
 mod step;
+mod telemetry;
 mod verdict;
 mod versions;
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tubeway_policy::quota::{Amount, Asked, Charger, Dimension, Permit};
-use tubeway_protocol::walk::{Interest, Mark, Trailing, Walker, What};
 use tubeway_protocol::{ApiKey, Direction, Layout, Schemas};
 
 use crate::access::{NameOf, Names as _};
@@ -41,8 +40,6 @@ pub(crate) enum Admission {
     Waits(Duration),
 }
 
-/// Heartbeats of the groups whose members join by them.
-const HEARTBEATS: [ApiKey; 3] = [ApiKey(68), ApiKey(76), ApiKey(88)];
 /// Where requests in flight are limited over several connections, nobody tells
 /// this one that another has its answer.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -200,25 +197,6 @@ fn whole(api: ApiKey, joins: bool) -> ([Amount<'static>; 2], usize) {
     };
     let amounts = [Dimension::Requests, own.unwrap_or(Dimension::Requests)].map(one);
     (amounts, 1 + usize::from(own.is_some()))
-}
-
-/// Whether a heartbeat is a member's first, by which it joins (KIP-848, KIP-932,
-/// KIP-1071).
-pub(crate) fn joins(layout: &'static Layout, body: &[u8]) -> bool {
-    const EPOCH: Mark = Mark(1);
-    if !HEARTBEATS.contains(&layout.api()) {
-        return false;
-    }
-    let interest = Interest::new(layout, &[("MemberEpoch", EPOCH)]);
-    let interest = interest.unwrap_or_else(|_| Interest::none(layout));
-    let end = body.len() as u64;
-    let mut walker = Walker::new(interest.into(), 0, end, Trailing::Refuse);
-    let mut joins = false;
-    // What does not decode has been refused before.
-    let _ = walker.feed(body, |event| {
-        joins |= event.mark == EPOCH && event.what == What::Int(0);
-    });
-    joins
 }
 
 fn name(api: ApiKey) -> &'static str {

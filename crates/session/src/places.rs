@@ -1,24 +1,18 @@
 //! Where in a message topics and partitions are, for the APIs that carry
 //! records; and what happens to the ones that may not be used.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tubeway_policy::acl::Operation;
 use tubeway_protocol::value::{Struct, Value};
-use tubeway_protocol::walk::{Event, Interest, Mark, Trailing, WalkError, Walker, What};
+use tubeway_protocol::walk::{Event, What};
 use tubeway_protocol::{ApiKey, Layout};
 
 use crate::access::{NameOf, Names as _};
+use crate::body::{BodyError, Ended, RequestBody};
 use crate::guard::{Guard, Permit, TopicId};
-
-/// Versions for which an interest is kept ready.
-const VERSIONS: usize = 32;
-
-pub(crate) const TOPIC: Mark = Mark(1);
-pub(crate) const PARTITION: Mark = Mark(2);
-const EXTRA: Mark = Mark(3);
-const BATCHES: Mark = Mark(4);
+use crate::interest::{PARTITION, RECORDS, REPLICA, SESSION, SESSION_EPOCH, TOPIC, TRANSACTION};
 
 /// Field names of one API's request and response.
 #[derive(Debug)]
@@ -33,11 +27,6 @@ pub(crate) struct Places {
     pub(crate) index: &'static str,
     /// What the caller has to be allowed.
     pub(crate) operation: Operation,
-    /// A field of the request that the API's own code wants to see.
-    extra: Option<&'static str>,
-    /// The field with records, if the request brings some.
-    records: Option<&'static str>,
-    kept: [OnceLock<Arc<Interest>>; VERSIONS],
 }
 
 /// A topic as a message names it.
@@ -63,19 +52,24 @@ pub(crate) struct Denied {
 }
 
 /// What a look at a whole request has found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Found {
     /// Something may not be used.
     pub(crate) denied: bool,
     /// Ids whose names have to be known first.
     pub(crate) ask: Vec<TopicId>,
-    /// The extra field, where it is a string.
-    pub(crate) text: Option<Box<str>>,
+    /// The transaction that it says it belongs to.
+    pub(crate) transaction: Option<Box<str>>,
     /// A batch of a transaction is there.
     pub(crate) transactional: bool,
-    /// Topics so far.
-    pub(crate) topics: usize,
+    /// The follower that fetches; -1 is a client.
+    pub(crate) replica: i64,
+    /// The fetch session's number and the request's in it (KIP-227).
+    pub(crate) session: (i32, i64),
 }
+
+/// The epoch of a request that wants no session, or ends one.
+pub(crate) const FINAL_EPOCH: i64 = -1;
 
 pub(crate) static PRODUCE: Places = Places {
     topics: "TopicData",
@@ -83,9 +77,6 @@ pub(crate) static PRODUCE: Places = Places {
     partitions: "PartitionData",
     index: "Index",
     operation: Operation::Write,
-    extra: Some("TransactionalId"),
-    records: Some("Records"),
-    kept: [const { OnceLock::new() }; VERSIONS],
 };
 
 pub(crate) static FETCH: Places = Places {
@@ -94,9 +85,6 @@ pub(crate) static FETCH: Places = Places {
     partitions: "Partitions",
     index: "Partition",
     operation: Operation::Read,
-    extra: None,
-    records: None,
-    kept: [const { OnceLock::new() }; VERSIONS],
 };
 
 pub(crate) static SHARE_FETCH: Places = Places {
@@ -105,9 +93,6 @@ pub(crate) static SHARE_FETCH: Places = Places {
     partitions: "Partitions",
     index: "PartitionIndex",
     operation: Operation::Read,
-    extra: None,
-    records: None,
-    kept: [const { OnceLock::new() }; VERSIONS],
 };
 
 pub(crate) static SHARE_ACKNOWLEDGE: Places = Places {
@@ -116,9 +101,6 @@ pub(crate) static SHARE_ACKNOWLEDGE: Places = Places {
     partitions: "Partitions",
     index: "PartitionIndex",
     operation: Operation::Read,
-    extra: None,
-    records: None,
-    kept: [const { OnceLock::new() }; VERSIONS],
 };
 
 // === impl Places ===
@@ -135,48 +117,19 @@ impl Places {
         }
     }
 
-    /// A walker over a request's body of `length` bytes.
-    pub(crate) fn walker(&'static self, layout: &'static Layout, length: usize) -> Walker {
-        let interest = usize::try_from(layout.version())
-            .ok()
-            .and_then(|version| self.kept.get(version))
-            .map_or_else(
-                || self.interest(layout),
-                |kept| kept.get_or_init(|| self.interest(layout)).clone(),
-            );
-        Walker::new(interest, 0, length as u64, Trailing::Refuse)
-    }
-
-    fn interest(&self, layout: &'static Layout) -> Arc<Interest> {
-        let topics = self.topics;
-        let partitions = format!("{topics}.{}", self.partitions);
-        let mut paths = vec![
-            (format!("{topics}.TopicId"), TOPIC),
-            (format!("{partitions}.{}", self.index), PARTITION),
-        ];
-        if !self.name.is_empty() {
-            paths.push((format!("{topics}.{}", self.name), TOPIC));
-        }
-        paths.extend(self.extra.map(|field| (field.to_owned(), EXTRA)));
-        let records = |field| (format!("{partitions}.{field}"), BATCHES);
-        paths.extend(self.records.map(records));
-        let paths: Vec<_> = paths.iter().map(|(path, mark)| (&**path, *mark)).collect();
-        // The paths are of the tables, and a test walks every version.
-        Arc::new(Interest::new(layout, &paths).unwrap_or_else(|_| Interest::none(layout)))
-    }
-
-    /// Looks at a whole body.
+    /// Looks at a whole body, once for all: what may not be used, and what is
+    /// counted.
     pub(crate) fn look(
-        &'static self,
+        &self,
         guard: &Guard,
         layout: &'static Layout,
         body: &[u8],
-    ) -> Result<Found, WalkError> {
+    ) -> Result<(Found, Ended), BodyError> {
         let mut found = Found::default();
         let mut topic = Topic::default();
-        let mut walker = self.walker(layout, body.len());
-        walker.feed(body, |event| found.event(self, guard, &mut topic, &event))?;
-        Ok(found)
+        let mut passing = RequestBody::of(layout, body.len());
+        passing.show(body, |event| found.event(self, guard, &mut topic, event))?;
+        Ok((found, passing.finish()?))
     }
 
     /// Takes out of `request` what the caller may not use.
@@ -284,6 +237,19 @@ impl Default for Topic {
 
 // === impl Found ===
 
+impl Default for Found {
+    fn default() -> Self {
+        Self {
+            denied: false,
+            ask: Vec::new(),
+            transaction: None,
+            transactional: false,
+            replica: -1,
+            session: (0, FINAL_EPOCH),
+        }
+    }
+}
+
 impl Found {
     pub(crate) fn event(
         &mut self,
@@ -317,15 +283,17 @@ impl Found {
                     .is_some_and(|name| guard.partition(places.operation, name, index as i32));
                 self.denied |= !allowed;
             }
-            (EXTRA, What::Text(text)) => self.text = Some(text.into()),
-            (BATCHES, What::Batch(batch)) => self.transactional |= batch.is_transactional(),
+            (TRANSACTION, What::Text(id)) => self.transaction = Some(id.into()),
+            (RECORDS, What::Batch(batch)) => self.transactional |= batch.is_transactional(),
+            (REPLICA, What::Int(id)) => self.replica = id,
+            (SESSION, What::Int(id)) => self.session.0 = id as i32,
+            (SESSION_EPOCH, What::Int(epoch)) => self.session.1 = epoch,
             _ => {}
         }
     }
 
     fn topic(&mut self, topic: &mut Topic, permit: Permit) {
         topic.permit = permit;
-        self.topics += 1;
         self.denied |= permit == Permit::None;
     }
 }

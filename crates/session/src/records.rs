@@ -19,15 +19,16 @@ mod share;
 use bytes::{Bytes, BytesMut};
 use tubeway_protocol::frame::PREFIX;
 use tubeway_protocol::value::{Struct, Value};
-use tubeway_protocol::walk::{Interest, Mark, Trailing, Walker, What};
+use tubeway_protocol::walk::What;
 use tubeway_protocol::{ApiKey, Direction, Layout, Schemas};
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
+use crate::body::Ended;
 use crate::guard::Guard;
+use crate::interest::{ERROR, RESPONSES, walker};
 use crate::observe::Observe;
-use crate::places::{Denied, Key, TOPIC_DENIED, UNKNOWN_TOPIC_ID};
+use crate::places::{Denied, Key, Places, TOPIC_DENIED, UNKNOWN_TOPIC_ID};
 use crate::verdict::{Outcome, TreeError, put_together, response};
 
 pub(crate) use fetch::FetchSession;
@@ -83,18 +84,22 @@ pub(crate) struct Sessions {
 // === impl Sessions ===
 
 impl Sessions {
-    /// Decides about a whole request of an API that carries records.
+    /// Decides about a whole request of an API that carries records, and says
+    /// what is counted of it where it passes as it is.
     pub(crate) fn decide(
         &mut self,
+        places: &Places,
         guard: &Guard,
         layout: &'static Layout,
         body: &[u8],
-    ) -> Result<Outcome, TreeError> {
-        match layout.api() {
-            ApiKey::PRODUCE => produce::decide(guard, layout, body),
-            ApiKey::FETCH => fetch::decide(&mut self.fetch, guard, layout, body),
-            _ => share::decide(&mut self.share, guard, layout, body),
-        }
+    ) -> Result<(Outcome, Ended), TreeError> {
+        let (found, ended) = places.look(guard, layout, body)?;
+        let outcome = match layout.api() {
+            ApiKey::PRODUCE => produce::decide(guard, layout, body, found)?,
+            ApiKey::FETCH => fetch::decide(&mut self.fetch, guard, layout, body, found)?,
+            _ => share::decide(&mut self.share, guard, layout, body, (places, found))?,
+        };
+        Ok((outcome, ended))
     }
 }
 
@@ -222,18 +227,13 @@ fn find_topics(
     layout: &'static Layout,
     body: &[u8],
 ) -> Result<Option<(usize, usize, u32, i64)>, TreeError> {
-    const TOPICS: Mark = Mark(1);
-    const ERROR: Mark = Mark(2);
-    let paths = [("Responses", TOPICS), ("ErrorCode", ERROR)];
-    let interest = Interest::new(layout, &paths).unwrap_or_else(|_| Interest::none(layout));
     // How long the body is does not matter: only its beginning is walked.
-    let end = u64::from(u32::MAX);
-    let mut walker = Walker::new(Arc::new(interest), 0, end, Trailing::Allow);
+    let mut walker = walker(layout, Direction::Response, u64::from(u32::MAX));
     let (mut found, mut error) = (None, 0);
     let head = &body[..body.len().min(MAX_HEAD)];
     let outcome = walker.feed(head, |event| match (event.mark, event.what) {
         (ERROR, What::Int(code)) if found.is_none() => error = code,
-        (TOPICS, What::ArrayStart(count)) if found.is_none() => {
+        (RESPONSES, What::ArrayStart(count)) if found.is_none() => {
             found = Some((event.span.start as usize, event.span.end as usize, count));
         }
         _ => {}
@@ -274,6 +274,17 @@ fn rest(request: &Struct, denied: &[Denied]) -> Result<Option<Bytes>, TreeError>
 /// Whether something has no name yet.
 fn has_unknown(denied: &[Denied]) -> bool {
     denied.iter().any(|denied| denied.error == UNKNOWN_TOPIC_ID)
+}
+
+/// Takes into a session's refusals what an incremental request changes.
+fn update(session: &mut Vec<Denied>, places: &Places, added: Vec<Denied>, request: &Struct) {
+    for topic in request.structs("ForgottenTopicsData") {
+        if let Some(key) = places.key(topic) {
+            let forgotten = topic.get("Partitions").and_then(Value::as_bytes);
+            forget(session, &key, forgotten);
+        }
+    }
+    remember(session, added);
 }
 
 /// Takes partitions (packed, as they are on the wire) of a topic out of a

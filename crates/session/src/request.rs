@@ -8,9 +8,10 @@ use tubeway_protocol::frame::PREFIX;
 use tubeway_protocol::header::{HeaderError, RequestHeader, ResponseHeader};
 use tubeway_protocol::rewrite::fill_rack_id;
 use tubeway_protocol::schema::UnknownMessage;
+use tubeway_protocol::walk::WalkError;
 use tubeway_protocol::{ApiKey, Direction, Layout, Schemas};
 
-use crate::body::{Ended, Produced, RequestBody, Said};
+use crate::body::{BodyError, Ended, Produced, RequestBody, Said};
 use crate::denials;
 use crate::guard::Guard;
 use crate::limits::{Admission, throttled};
@@ -20,7 +21,7 @@ use crate::records::{Beginning, Large, UNACKNOWLEDGED, framed};
 use crate::session::{Admitted, InFlight, InFlightKind, Node, Role, Shared};
 use crate::step::{Refusal, Step};
 use crate::verdict::{self, Amendment, Outcome, put_together};
-use crate::{access, limits, sasl, versions};
+use crate::{access, sasl, telemetry, versions};
 
 /// Kafka's own default limit (`socket.request.max.bytes`).
 const MAX_FRAME: u32 = 100 * 1024 * 1024;
@@ -237,14 +238,14 @@ impl Requests {
 impl Passing {
     fn feed(&mut self, shared: &Shared, chunk: &[u8]) -> Result<(), Refusal> {
         let header = self.header;
-        if let (Some(large), Role::Node(node)) = (&mut self.large, &shared.role) {
-            large
-                .feed(&node.guard, chunk)
-                .map_err(|error| malformed(header, error.to_string()))?
-                .map_err(Refusal::Denied)?;
-        }
-        let fed = self.body.feed(chunk);
-        fed.map_err(|error| malformed(header, error))
+        let malformed = |error: WalkError| malformed(header, error.to_string());
+        let (Some(large), Role::Node(node)) = (&mut self.large, &shared.role) else {
+            return self.body.feed(chunk).map_err(malformed);
+        };
+        let guard = &node.guard;
+        let shown = self.body.show(chunk, |event| large.see(guard, event));
+        shown.map_err(malformed)?;
+        large.verdict(guard).map_err(Refusal::Denied)
     }
 
     fn finish(self, shared: &mut Shared, now: Duration) -> Result<(), Refusal> {
@@ -253,7 +254,8 @@ impl Passing {
             arrived: now.saturating_sub(self.held),
             ..self.header
         };
-        let ended = self.body.finish().map_err(|e| malformed(header, e))?;
+        let ended = self.body.finish();
+        let ended = ended.map_err(|error| malformed(header, error.to_string()))?;
         match (self.large, &shared.role) {
             (Some(large), Role::Node(node)) if large.is_dropped() => {
                 if !ended.wants_answer {
@@ -266,8 +268,7 @@ impl Passing {
                 answered(shared, header, &answer, now)
             }
             _ => {
-                let used = Used::of(ended, false);
-                forwarded(shared, header, used, Amendment::None, now);
+                forwarded(shared, header, ended, Amendment::None, now);
                 Ok(())
             }
         }
@@ -297,7 +298,7 @@ fn whole_limit(shared: &Shared, header: Known, length: u32) -> Option<u32> {
         (Role::Client { .. }, _) => None,
         (Role::Node(_), ApiKey::PRODUCE) => (length <= MAX_PRODUCE).then_some(MAX_PRODUCE),
         (Role::Node(_), api) if access::look(api).is_some_and(|look| !look.request) => {
-            let own = Places::of(api).is_some() || is_sasl(api);
+            let own = Places::of(api).is_some() || is_sasl(api) || api == telemetry::PUSH;
             own.then_some(MAX_WHOLE)
         }
         (Role::Node(_), _) => Some(MAX_WHOLE),
@@ -313,7 +314,7 @@ fn whole(
     (first, now): (bool, Duration),
 ) -> Result<Begin, Refusal> {
     let (head, body) = frame.split_at(header_length);
-    let outcome = decide(shared, header, body).map_err(|e| malformed(header, e))?;
+    let (outcome, ended) = decide(shared, header, body).map_err(|e| malformed(header, e))?;
     let consumed = PREFIX + frame.len();
     // All but a pass is a step of its own: what came before goes first, and
     // this frame is decided about again.
@@ -331,13 +332,16 @@ fn whole(
         Outcome::Ask(questions) => return Ok(Begin::Alone(Step::Ask(questions))),
         Outcome::Close(reason) => return Err(Refusal::Denied(reason)),
         Outcome::Pass(amendment) => {
-            let used = checked(header, body)?;
-            forwarded(shared, header, used, amendment, now);
+            let ended = match ended {
+                Some(ended) => ended,
+                None => checked(header, body)?,
+            };
+            forwarded(shared, header, ended, amendment, now);
             Begin::Whole(consumed)
         }
         Outcome::Instead(with, amendment) => {
-            let used = checked(header, &with)?;
-            forwarded(shared, header, used, amendment, now);
+            let ended = checked(header, &with)?;
+            forwarded(shared, header, ended, amendment, now);
             Begin::Alone(Step::Replace {
                 consumed,
                 with: framed(head, &with),
@@ -367,62 +371,58 @@ fn is_sasl(api: ApiKey) -> bool {
     matches!(api, ApiKey::SASL_HANDSHAKE | ApiKey::SASL_AUTHENTICATE)
 }
 
-fn decide(shared: &mut Shared, header: Known, body: &[u8]) -> Result<Outcome, String> {
+/// What becomes of a request, and what is counted of it as it came, where the
+/// decision has looked at that already.
+fn decide(
+    shared: &mut Shared,
+    header: Known,
+    body: &[u8],
+) -> Result<(Outcome, Option<Ended>), String> {
     let (api, version) = (header.api, header.version);
     if api == ApiKey::API_VERSIONS {
-        return Ok(match versions::too_new() {
+        let outcome = match versions::too_new() {
             Some(answer) if !versions::knows(version) => Outcome::AnswerBytes(answer),
             _ => Outcome::Pass(Amendment::Versions),
-        });
+        };
+        return Ok((outcome, None));
     }
-    match &mut shared.role {
+    let outcome = match &mut shared.role {
         Role::Client { rack, .. } => {
             let rack = rack.as_deref().unwrap_or_default();
             let filled = fill_rack_id(version, body, rack).map_err(|e| e.to_string())?;
-            Ok(match filled {
+            match filled {
                 Some(body) => Outcome::Instead(body.into(), Amendment::None),
                 None => Outcome::Pass(Amendment::None),
-            })
+            }
         }
         Role::Node(node) => {
             let layout = layout(header).map_err(|e| e.to_string())?;
             let Node {
                 guard, sessions, ..
             } = &mut **node;
+            if let Some(places) = Places::of(api) {
+                let decided = sessions.decide(places, guard, layout, body);
+                let (outcome, ended) = decided.map_err(|e| e.to_string())?;
+                return Ok((outcome, Some(ended)));
+            }
             let outcome = match api {
                 _ if is_sasl(api) => sasl::already_authenticated(api, version),
-                _ if Places::of(api).is_some() => sessions.decide(guard, layout, body),
+                telemetry::PUSH => telemetry::decide(layout, body),
                 _ => verdict::decide(guard, layout, body),
             };
-            outcome.map_err(|e| e.to_string())
+            outcome.map_err(|e| e.to_string())?
         }
-    }
-}
-
-/// What a request has told of itself.
-struct Used {
-    ended: Ended,
-    /// A member joins a group by it.
-    joins: bool,
-}
-
-// === impl Used ===
-
-impl Used {
-    fn of(ended: Ended, joins: bool) -> Self {
-        Self { ended, joins }
-    }
+    };
+    Ok((outcome, None))
 }
 
 /// What a whole body says that is counted, and whether it wants an answer.
-fn checked(header: Known, body: &[u8]) -> Result<Used, Refusal> {
+fn checked(header: Known, body: &[u8]) -> Result<Ended, Refusal> {
     let mut counting =
         RequestBody::new(header.api, header.version, body.len() as u32).map_err(unknown_api)?;
-    let ended = counting.feed(body).and_then(|()| counting.finish());
-    let ended = ended.map_err(|error| malformed(header, error))?;
-    let layout = Schemas::get().layout(header.api, header.version, Direction::Request);
-    let joins = layout.is_ok_and(|layout| limits::joins(layout, body));
-    Ok(Used::of(ended, joins))
+    let fed = counting.feed(body).map_err(BodyError::from);
+    let ended = fed.and_then(|()| counting.finish());
+    ended.map_err(|error| malformed(header, error.to_string()))
 }
 
 /// Lets a request in, or says what to do until it may go.
@@ -442,9 +442,14 @@ fn admit(shared: &mut Shared, header: Known, client_id: &str, now: Duration) -> 
     }
 }
 
-fn forwarded(shared: &mut Shared, header: Known, used: Used, amendment: Amendment, now: Duration) {
-    let Used { ended, joins } = used;
-    let throttle = charged(shared, header, &ended.said.produced, joins, now);
+fn forwarded(
+    shared: &mut Shared,
+    header: Known,
+    ended: Ended,
+    amendment: Amendment,
+    now: Duration,
+) {
+    let throttle = charged(shared, header, &ended.said.produced, ended.joins, now);
     let permit = shared.admitted.take().and_then(|admitted| admitted.0);
     shared.notes.software(ended.software);
     let account = header.account(ended.said);

@@ -6,6 +6,7 @@ use tubeway_protocol::walk::WalkError;
 use tubeway_protocol::{ApiKey, Direction, Layout, Schemas};
 
 use crate::access::{self, Questions, Verdict};
+use crate::body::BodyError;
 use crate::guard::Guard;
 use crate::records::RecordsAmendment;
 
@@ -60,6 +61,8 @@ pub(crate) enum Amendment {
 pub(crate) enum TreeError {
     #[error(transparent)]
     Walk(#[from] WalkError),
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error(transparent)]

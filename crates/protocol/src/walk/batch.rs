@@ -49,6 +49,20 @@ pub enum Compression {
     Unknown(u8),
 }
 
+impl From<u8> for Compression {
+    /// By the number that Kafka has for it in batches and in telemetry (KIP-714).
+    fn from(number: u8) -> Self {
+        match number {
+            0 => Self::None,
+            1 => Self::Gzip,
+            2 => Self::Snappy,
+            3 => Self::Lz4,
+            4 => Self::Zstd,
+            other => Self::Unknown(other),
+        }
+    }
+}
+
 /// Sums over one records field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecordsTotal {
@@ -113,14 +127,7 @@ impl Batch {
 
     /// The codec.
     pub fn compression(&self) -> Compression {
-        match self.attributes & 0x07 {
-            0 => Compression::None,
-            1 => Compression::Gzip,
-            2 => Compression::Snappy,
-            3 => Compression::Lz4,
-            4 => Compression::Zstd,
-            other => Compression::Unknown(other as u8),
-        }
+        Compression::from((self.attributes & 0x07) as u8)
     }
 
     /// Whether the batch belongs to a transaction.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tubeway_protocol::walk::{Event, What};
 
-use super::interest::{ERROR, ID, OFFSET, PARTITION, RECORDS, THROTTLE, TOPIC};
+use crate::interest::{ERROR, ID, OFFSET, PARTITION, RECORDS, THROTTLE, TOPIC};
 use crate::observe::{Observe, Offset, Topic};
 
 /// Error code TOPIC_AUTHORIZATION_FAILED.

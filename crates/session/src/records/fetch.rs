@@ -3,20 +3,15 @@
 use tubeway_policy::acl::Operation;
 use tubeway_policy::rules::Resource;
 use tubeway_protocol::Layout;
-use tubeway_protocol::value::{Struct, Value};
 
 use crate::access::Questions;
 use crate::guard::Guard;
-use crate::places::{Denied, FETCH, TOPIC_DENIED};
-use crate::records::{
-    Opening, RecordsAmendment, forget, has_unknown, remember, rest, session_not_found,
-};
+use crate::places::{Denied, FETCH, FINAL_EPOCH, Found, TOPIC_DENIED};
+use crate::records::{Opening, RecordsAmendment, has_unknown, rest, session_not_found, update};
 use crate::verdict::{Amendment, Outcome, TreeError, response, take_apart};
 
 /// The first version with fetch sessions (KIP-227).
 const SESSIONS: i16 = 7;
-/// The epoch of a request that wants no session, or ends one.
-const FINAL_EPOCH: i64 = -1;
 
 /// The fetch session of a connection, as far as it has to be known here.
 #[derive(Debug)]
@@ -40,17 +35,6 @@ impl FetchSession {
             denied,
         })
     }
-
-    /// Takes in what an incremental request changes.
-    fn update(&mut self, added: Vec<Denied>, request: &Struct) {
-        for topic in request.structs("ForgottenTopicsData") {
-            if let Some(key) = FETCH.key(topic) {
-                let forgotten = topic.get("Partitions").and_then(Value::as_bytes);
-                forget(&mut self.denied, &key, forgotten);
-            }
-        }
-        remember(&mut self.denied, added);
-    }
 }
 
 pub(super) fn decide(
@@ -58,19 +42,18 @@ pub(super) fn decide(
     guard: &Guard,
     layout: &'static Layout,
     body: &[u8],
+    found: Found,
 ) -> Result<Outcome, TreeError> {
-    let scan = Scan::of(layout, body)?;
+    let (id, epoch) = found.session;
     let fingerprint = guard.fingerprint();
     let version = layout.version();
-    let incremental = version >= SESSIONS && scan.epoch > 0;
-    let holds =
-        |session: &FetchSession| session.id == scan.session && session.fingerprint == fingerprint;
+    let incremental = version >= SESSIONS && epoch > 0;
+    let holds = |session: &FetchSession| session.id == id && session.fingerprint == fingerprint;
     if incremental && !session.as_ref().is_some_and(holds) {
         return begin_anew(session, layout);
     }
     let follower_denied =
-        scan.replica >= 0 && !guard.allows(Operation::ClusterAction, Resource::CLUSTER);
-    let found = FETCH.look(guard, layout, body)?;
+        found.replica >= 0 && !guard.allows(Operation::ClusterAction, Resource::CLUSTER);
     if !found.ask.is_empty() && !follower_denied {
         return Ok(Outcome::Ask(Questions::ids(found.ask)));
     }
@@ -81,7 +64,7 @@ pub(super) fn decide(
         let mut request = take_apart(layout, body)?;
         denied = if follower_denied {
             FETCH.take_all(&mut request, TOPIC_DENIED)
-        } else if scan.replica >= 0 {
+        } else if found.replica >= 0 {
             // A replica of the cluster's own reads whatever it follows.
             Vec::new()
         } else {
@@ -93,7 +76,12 @@ pub(super) fn decide(
                 return begin_anew(session, layout);
             }
             if let Some(session) = session {
-                session.update(std::mem::take(&mut denied), &request);
+                update(
+                    &mut session.denied,
+                    &FETCH,
+                    std::mem::take(&mut denied),
+                    &request,
+                );
                 denied.clone_from(&session.denied);
             }
         }
@@ -101,7 +89,7 @@ pub(super) fn decide(
     if !incremental && version >= SESSIONS {
         *session = None;
     }
-    let opening = match scan.epoch {
+    let opening = match epoch {
         0 if version < SESSIONS => Opening::None,
         0 if has_unknown(&denied) => Opening::Hide,
         0 => Opening::Remember,
@@ -113,7 +101,7 @@ pub(super) fn decide(
         opening,
         denied,
         fingerprint,
-        in_session: version >= SESSIONS && scan.epoch != FINAL_EPOCH,
+        in_session: version >= SESSIONS && epoch != FINAL_EPOCH,
     }));
     Ok(match instead {
         Some(body) => Outcome::Instead(body, amendment),
@@ -131,44 +119,4 @@ fn begin_anew(
     let mut answer = response(layout.api(), layout.version())?;
     answer.set("ErrorCode", session_not_found(layout.api()));
     Ok(Outcome::Answer(Box::new(answer)))
-}
-
-/// The numbers at the beginning of a request, and the replica's.
-#[derive(Debug)]
-struct Scan {
-    replica: i64,
-    session: i32,
-    epoch: i64,
-}
-
-// === impl Scan ===
-
-impl Scan {
-    fn of(layout: &'static Layout, body: &[u8]) -> Result<Self, TreeError> {
-        use tubeway_protocol::walk::{Interest, Mark, Trailing, Walker, What};
-        const REPLICA: Mark = Mark(1);
-        const SESSION: Mark = Mark(2);
-        const EPOCH: Mark = Mark(3);
-        let paths = [
-            ("ReplicaId", REPLICA),
-            ("ReplicaState.ReplicaId", REPLICA),
-            ("SessionId", SESSION),
-            ("SessionEpoch", EPOCH),
-        ];
-        let interest = Interest::new(layout, &paths).unwrap_or_else(|_| Interest::none(layout));
-        let length = body.len() as u64;
-        let mut walker = Walker::new(interest.into(), 0, length, Trailing::Refuse);
-        let mut scan = Self {
-            replica: -1,
-            session: 0,
-            epoch: FINAL_EPOCH,
-        };
-        walker.feed(body, |event| match (event.mark, event.what) {
-            (REPLICA, What::Int(id)) => scan.replica = id,
-            (SESSION, What::Int(id)) => scan.session = id as i32,
-            (EPOCH, What::Int(epoch)) => scan.epoch = epoch,
-            _ => {}
-        })?;
-        Ok(scan)
-    }
 }

@@ -7,12 +7,14 @@
 //! is on its way to the broker, and the connection has to be closed.
 
 use tubeway_protocol::value::Struct;
-use tubeway_protocol::walk::{WalkError, Walker, What};
+use tubeway_protocol::walk::{Event, WalkError, What};
 use tubeway_protocol::{ApiKey, Layout};
 
 use crate::access::Questions;
+use crate::body::RequestBody;
 use crate::guard::Guard;
-use crate::places::{Denied, Found, Key, PARTITION, PRODUCE, TOPIC, Topic};
+use crate::interest::{PARTITION, TOPIC};
+use crate::places::{Denied, Found, Key, PRODUCE, Topic};
 use crate::records::produce::{TRANSACTION_DENIED, denies_transaction, refuse};
 use crate::verdict::{TreeError, response};
 
@@ -22,7 +24,6 @@ const TRY_AGAIN: i16 = 7;
 /// A large request as it passes, or as it is dropped.
 pub(crate) struct Large {
     version: i16,
-    walker: Walker,
     found: Found,
     topic: Topic,
     dropped: Option<Vec<Dropped>>,
@@ -56,12 +57,12 @@ impl Large {
         beginning: &[u8],
         length: usize,
     ) -> Result<Beginning, WalkError> {
-        let mut trial = Self::new(layout, length);
-        trial.walk(guard, beginning)?;
+        let mut trial = Self::new(layout);
+        RequestBody::of(layout, length).show(beginning, |event| trial.see(guard, event))?;
         if !trial.found.ask.is_empty() {
             return Ok(Beginning::Ask(Questions::ids(trial.found.ask)));
         }
-        let mut large = Box::new(Self::new(layout, length));
+        let mut large = Box::new(Self::new(layout));
         Ok(if trial.is_denied(guard) {
             large.dropped = Some(Vec::new());
             Beginning::Drops(large)
@@ -70,10 +71,9 @@ impl Large {
         })
     }
 
-    fn new(layout: &'static Layout, length: usize) -> Self {
+    fn new(layout: &'static Layout) -> Self {
         Self {
             version: layout.version(),
-            walker: PRODUCE.walker(layout, length),
             found: Found::default(),
             topic: Topic::default(),
             dropped: None,
@@ -85,14 +85,9 @@ impl Large {
         self.dropped.is_some()
     }
 
-    /// Judges the next bytes; an error text closes the connection.
-    pub(crate) fn feed(
-        &mut self,
-        guard: &Guard,
-        chunk: &[u8],
-    ) -> Result<Result<(), &'static str>, WalkError> {
-        self.walk(guard, chunk)?;
-        Ok(if self.is_dropped() {
+    /// Judges what has been seen so far; an error text closes the connection.
+    pub(crate) fn verdict(&self, guard: &Guard) -> Result<(), &'static str> {
+        if self.is_dropped() {
             Ok(())
         } else if !self.found.ask.is_empty() {
             Err("a large produce request names a topic id that is not known yet")
@@ -100,7 +95,7 @@ impl Large {
             Err("a large produce request was denied after its first topic")
         } else {
             Ok(())
-        })
+        }
     }
 
     /// The answer to a request that was dropped.
@@ -125,32 +120,30 @@ impl Large {
         self.found.denied || denies_transaction(guard, &self.found)
     }
 
-    fn walk(&mut self, guard: &Guard, chunk: &[u8]) -> Result<(), WalkError> {
-        let (found, topic, dropped) = (&mut self.found, &mut self.topic, &mut self.dropped);
-        self.walker.feed(chunk, |event| {
-            let before = std::mem::take(&mut found.denied);
-            found.event(&PRODUCE, guard, topic, &event);
-            let denied = found.denied;
-            found.denied |= before;
-            let Some(dropped) = dropped else {
-                return;
-            };
-            match (event.mark, event.what) {
-                (TOPIC, What::Text(name)) => {
-                    let key = Key::Name(name.as_bytes().to_vec().into());
-                    dropped.push(Dropped::new(key, denied));
-                }
-                (TOPIC, What::Uuid(id)) => dropped.push(Dropped::new(Key::Id(id), denied)),
-                (PARTITION, What::Int(index)) => {
-                    if let Some(topic) = dropped.last_mut() {
-                        topic.partitions.push(index as i32);
-                        topic.denied |= denied;
-                    }
-                }
-                _ => {}
+    /// Takes in what the walk of the request has come to.
+    pub(crate) fn see(&mut self, guard: &Guard, event: &Event<'_>) {
+        let found = &mut self.found;
+        let before = std::mem::take(&mut found.denied);
+        found.event(&PRODUCE, guard, &mut self.topic, event);
+        let denied = found.denied;
+        found.denied |= before;
+        let Some(dropped) = &mut self.dropped else {
+            return;
+        };
+        match (event.mark, event.what) {
+            (TOPIC, What::Text(name)) => {
+                let key = Key::Name(name.as_bytes().to_vec().into());
+                dropped.push(Dropped::new(key, denied));
             }
-        })?;
-        Ok(())
+            (TOPIC, What::Uuid(id)) => dropped.push(Dropped::new(Key::Id(id), denied)),
+            (PARTITION, What::Int(index)) => {
+                if let Some(topic) = dropped.last_mut() {
+                    topic.partitions.push(index as i32);
+                    topic.denied |= denied;
+                }
+            }
+            _ => {}
+        }
     }
 }
 

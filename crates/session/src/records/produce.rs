@@ -21,8 +21,8 @@ pub(super) fn decide(
     guard: &Guard,
     layout: &'static Layout,
     body: &[u8],
+    found: Found,
 ) -> Result<Outcome, TreeError> {
-    let found = PRODUCE.look(guard, layout, body)?;
     if !found.ask.is_empty() {
         return Ok(Outcome::Ask(Questions::ids(found.ask)));
     }
@@ -63,7 +63,7 @@ pub(super) fn decide(
 pub(crate) fn denies_transaction(guard: &Guard, found: &Found) -> bool {
     found.transactional
         && !found
-            .text
+            .transaction
             .as_deref()
             .is_some_and(|id| guard.allows(Operation::Write, Resource::transactional_id(id)))
 }

@@ -9,10 +9,8 @@ use bytes::Bytes;
 
 use crate::access::Questions;
 use crate::guard::Guard;
-use crate::places::{Denied, Key, Places, SHARE_ACKNOWLEDGE, SHARE_FETCH};
-use crate::records::{
-    Opening, RecordsAmendment, forget, has_unknown, remember, rest, session_not_found,
-};
+use crate::places::{Denied, Found, Places};
+use crate::records::{Opening, RecordsAmendment, has_unknown, rest, session_not_found, update};
 use crate::verdict::{Amendment, Outcome, TreeError, response, take_apart};
 
 /// Error code GROUP_AUTHORIZATION_FAILED.
@@ -34,12 +32,8 @@ pub(super) fn decide(
     guard: &Guard,
     layout: &'static Layout,
     body: &[u8],
+    (places, found): (&Places, Found),
 ) -> Result<Outcome, TreeError> {
-    let places: &'static Places = match layout.api() {
-        ApiKey::SHARE_ACKNOWLEDGE => &SHARE_ACKNOWLEDGE,
-        _ => &SHARE_FETCH,
-    };
-    let found = places.look(guard, layout, body)?;
     if !found.ask.is_empty() {
         return Ok(Outcome::Ask(Questions::ids(found.ask)));
     }
@@ -65,7 +59,12 @@ pub(super) fn decide(
     if fetches {
         if epoch > 0 {
             if let Some(session) = session {
-                session.update(std::mem::take(&mut denied), &request);
+                update(
+                    &mut session.denied,
+                    places,
+                    std::mem::take(&mut denied),
+                    &request,
+                );
                 denied.clone_from(&session.denied);
             }
         } else {
@@ -113,16 +112,5 @@ impl ShareSession {
         self.fingerprint == fingerprint
             && is("GroupId", &self.group)
             && is("MemberId", &self.member)
-    }
-
-    fn update(&mut self, added: Vec<Denied>, request: &Struct) {
-        for topic in request.structs("ForgottenTopicsData") {
-            let Some(Value::Uuid(id)) = topic.get("TopicId") else {
-                continue;
-            };
-            let forgotten = topic.get("Partitions").and_then(Value::as_bytes);
-            forget(&mut self.denied, &Key::Id(*id), forgotten);
-        }
-        remember(&mut self.denied, added);
     }
 }

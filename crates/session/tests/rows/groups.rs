@@ -2,7 +2,9 @@
 
 use tubeway_policy::acl::{Operation, ResourceType};
 use tubeway_policy::rules::AccessRules;
+use tubeway_protocol::records::codec::compress;
 use tubeway_protocol::value::{Struct, Value};
+use tubeway_protocol::walk::Compression;
 use tubeway_protocol::{ApiKey, Direction};
 
 use crate::world::*;
@@ -103,8 +105,8 @@ fn row_18_assignments_pass() {
     }
 }
 
-/// Telemetry needs no right and goes to the broker, compressed as it is: it is
-/// not looked into, and not taken out of what is offered.
+/// Telemetry needs no right and goes to the broker, compressed as it is; it is
+/// not taken out of what is offered.
 #[test]
 fn row_19_telemetry_passes() {
     for size in SIZES {
@@ -116,9 +118,7 @@ fn row_19_telemetry_passes() {
             for api in TELEMETRY {
                 let mut body = message(api, 0, Direction::Request);
                 body.set("ClientInstanceId", Value::Uuid([5; 16]));
-                body.set("CompressionType", 4_i8);
-                // What would be a bomb, if anybody decompressed it.
-                body.set("Metrics", Value::Bytes(vec![0x28; 2000].into()));
+                pushing(&mut body, Compression::Zstd, 2000);
                 let sent = request(7, &body);
                 assert_eq!(talk.send(&sent).unwrap(), sent);
                 let mut answer = blank(&body);
@@ -131,16 +131,70 @@ fn row_19_telemetry_passes() {
     }
 }
 
-/// Telemetry of any size passes without being held.
+/// Beside a client telemetry passes without being held.
 #[test]
-fn row_19_telemetry_is_not_held() {
-    for mut talk in [Talk::node(4096, may(&[])), Talk::client(4096, None)] {
+fn row_19_telemetry_is_not_held_beside_the_client() {
+    let mut talk = Talk::client(4096, None);
+    let mut body = message(TELEMETRY[1], 0, Direction::Request);
+    body.set("Metrics", Value::Bytes(vec![1; 1 << 20].into()));
+    let sent = request(7, &body);
+    assert_eq!(talk.send(&sent).unwrap().len(), sent.len());
+    assert!(talk.peak <= 4096, "{} bytes were held", talk.peak);
+}
+
+/// Telemetry that would fill a broker's memory once decompressed does not reach
+/// it (CVE-2026-111073), nor does what cannot be read; the connection goes on.
+#[test]
+fn row_19_telemetry_is_small_when_decompressed() {
+    const MIB: usize = 1 << 20;
+    let (too_large, invalid) = (118, 87);
+    let codecs = [
+        Compression::None,
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ];
+    for codec in codecs {
+        for (size, refusal) in [(8 * MIB, None), (8 * MIB + 1, Some(too_large))] {
+            // Without a codec it is as large as it looks, which the broker limits.
+            let refusal = refusal.filter(|_| codec != Compression::None);
+            let mut body = message(TELEMETRY[1], 0, Direction::Request);
+            pushing(&mut body, codec, size);
+            assert_eq!(refused(&body), refusal, "{codec:?}, {size} bytes");
+        }
         let mut body = message(TELEMETRY[1], 0, Direction::Request);
-        body.set("Metrics", Value::Bytes(vec![1; 1 << 20].into()));
-        let sent = request(7, &body);
-        assert_eq!(talk.send(&sent).unwrap().len(), sent.len());
-        assert!(talk.peak <= 4096, "{} bytes were held", talk.peak);
+        pushing(&mut body, codec, 1000);
+        body.set("Metrics", Value::Bytes(vec![0x28; 2000].into()));
+        let refusal = (codec != Compression::None).then_some(invalid);
+        assert_eq!(refused(&body), refusal, "broken {codec:?}");
     }
+    // Which codecs there are is the broker's to say.
+    let mut body = message(TELEMETRY[1], 0, Direction::Request);
+    body.set("CompressionType", 9_i8);
+    assert_eq!(refused(&body), None);
+}
+
+/// The error by which a node's session answers a request itself, if it does.
+fn refused(body: &Struct) -> Option<i64> {
+    let mut talk = Talk::node(usize::MAX, may(&[]));
+    let (seen, got) = talk.exchange(body, blank);
+    seen.is_none().then(|| got.int("ErrorCode"))
+}
+
+/// Makes a push of so many bytes of metrics, compressed.
+fn pushing(body: &mut Struct, codec: Compression, size: usize) {
+    let number = match codec {
+        Compression::None => 0_i8,
+        Compression::Gzip => 1,
+        Compression::Snappy => 2,
+        Compression::Lz4 => 3,
+        Compression::Zstd => 4,
+        Compression::Unknown(number) => number as i8,
+    };
+    let metrics = compress(codec, 2, vec![0; size]).unwrap();
+    body.set("CompressionType", number);
+    body.set("Metrics", Value::Bytes(metrics.into()));
 }
 
 fn find(version: i16, kind: i8, keys: &[&str]) -> Struct {
