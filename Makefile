@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Programs that scripts/setup-test-tools has built come first.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: build up test test-quick soak fuzz lint deny doc crds tools
+.PHONY: build up test test-quick soak differential fuzz lint deny doc crds tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins
@@ -23,6 +23,9 @@ soak:             ## the sidecar's robustness in full figures, release
 	TUBEWAY_ROBUST_LIVE=1000 TUBEWAY_ROBUST_ROTATIONS=1000 \
 	TUBEWAY_ROBUST_DRAINS=100 TUBEWAY_ROBUST_NOISE=10000 \
 	$(CARGO) test --release -p tubeway-proxy --test robust -- --nocapture
+
+differential:     ## a sidecar beside a broker with ACLs, one operation allowed or denied at a time
+	TUBEWAY_DIFFERENTIAL=operations $(CARGO) test -p tubeway-testing --test differential a_sidecar -- --nocapture
 
 SECONDS ?= 60
 fuzz:             ## each parser of outside bytes, SECONDS long, on inputs at random

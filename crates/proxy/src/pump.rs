@@ -92,6 +92,8 @@ struct Shared<'a, O> {
     answered: Notify,
     /// As `answered`, for who waits for the end of a drain.
     progress: Notify,
+    /// As `progress`, for who ends the connection when the client has its answers.
+    settled: Notify,
     /// A response is on its way to the client: the session is done with it,
     /// and the client has not got it.
     writing: AtomicBool,
@@ -121,6 +123,7 @@ where
         session: Mutex::new((session, observe)),
         answered: Notify::new(),
         progress: Notify::new(),
+        settled: Notify::new(),
         writing: AtomicBool::new(false),
         queued: Notify::new(),
         begun: Instant::now(),
@@ -174,7 +177,10 @@ where
             _ => 0,
         };
         let written = match step {
-            Err(refusal) => return refusal.into(),
+            Err(refusal) => {
+                shared.written().await;
+                return refusal.into();
+            }
             Ok(Step::NeedMore) => {
                 if input.read(&mut from).await.is_err() {
                     return End::Client;
@@ -246,6 +252,7 @@ where
             }
             shared.writing.store(false, Ordering::Relaxed);
             shared.progress.notify_one();
+            shared.settled.notify_one();
         }
         let written = match step {
             Err(refusal) => return refusal.into(),
@@ -354,6 +361,17 @@ impl Input {
 // === impl Shared ===
 
 impl<O: Observe> Shared<'_, O> {
+    /// Waits until the client has what the session has let through to it.
+    async fn written(&self) {
+        let settled = async {
+            while self.writing.load(Ordering::Relaxed) {
+                self.settled.notified().await;
+            }
+        };
+        // A client that does not read does not hold the connection by that.
+        let _ = tokio::time::timeout(LINGER, settled).await;
+    }
+
     /// Lets the session know what the broker says.
     async fn ask(&self, questions: Questions) -> Result<(), Refusal> {
         let Some(answers) = self.surroundings.ask(questions).await else {

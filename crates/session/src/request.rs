@@ -125,7 +125,10 @@ impl Requests {
         now: Duration,
         first: bool,
     ) -> Result<Begin, Refusal> {
-        if shared.draining {
+        if let Some(reason) = shared.closing.filter(|_| shared.is_settled()) {
+            return Err(Refusal::Denied(reason));
+        }
+        if shared.draining || shared.closing.is_some() {
             return Ok(Begin::Alone(Step::Wait));
         }
         let muted = shared.muted_for(now);
@@ -330,7 +333,20 @@ fn whole(
     }
     let begin = match outcome {
         Outcome::Ask(questions) => return Ok(Begin::Alone(Step::Ask(questions))),
-        Outcome::Close(reason) => return Err(Refusal::Denied(reason)),
+        Outcome::Close(reason) => {
+            shared.closing = Some(reason);
+            // Looked at again at once, or when the last answer has passed.
+            return Ok(Begin::Alone(Step::Answered(consumed)));
+        }
+        Outcome::ServeAndClose(with, reason) => {
+            let ended = checked(header, &with)?;
+            forwarded(shared, header, ended, Amendment::None, now);
+            shared.closing = Some(reason);
+            Begin::Alone(Step::Replace {
+                consumed,
+                with: framed(head, &with),
+            })
+        }
         Outcome::Pass(amendment) => {
             let ended = match ended {
                 Some(ended) => ended,

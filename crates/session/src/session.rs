@@ -53,6 +53,10 @@ pub(crate) struct Shared {
     /// Bytes of answers that wait among them.
     pub(crate) answers: usize,
     pub(crate) draining: bool,
+    /// Why the connection ends once all answers are given.
+    pub(crate) closing: Option<&'static str>,
+    /// A response is passing.
+    answering: bool,
     /// The request at hand has been let in, and counts by this.
     pub(crate) admitted: Option<Admitted>,
     pub(crate) notes: Notes,
@@ -158,6 +162,8 @@ impl Session {
                 in_flight: VecDeque::new(),
                 answers: 0,
                 draining: false,
+                closing: None,
+                answering: false,
                 admitted: None,
                 notes: Notes::default(),
             },
@@ -181,7 +187,9 @@ impl Session {
         now: Duration,
         observe: &mut impl Observe,
     ) -> Result<Step, Refusal> {
-        self.responses.step(&mut self.shared, buffer, now, observe)
+        let step = self.responses.step(&mut self.shared, buffer, now, observe);
+        self.shared.answering = !self.responses.is_between_frames();
+        step
     }
 
     /// Tells what the last step has brought to an end. To be called after each,
@@ -299,6 +307,12 @@ impl Shared {
             }
             Role::Client { .. } => Duration::ZERO,
         }
+    }
+
+    /// Whether everything that was asked has its answer. Logins count: a broker
+    /// whose answer finds nobody forgets what it has not read yet.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.answering && self.in_flight.is_empty()
     }
 
     /// Whether one more request may be sent.

@@ -29,8 +29,11 @@ pub(crate) enum Outcome {
     AnswerBytes(Bytes),
     /// These names have to be known first.
     Ask(Questions),
-    /// Kafka has no answer for this but to close.
+    /// Kafka has no answer for this but to close, once what came before it has
+    /// its answers.
     Close(&'static str),
+    /// The same, but this much of it is served before.
+    ServeAndClose(Bytes, &'static str),
 }
 
 // === impl Outcome ===
@@ -38,7 +41,10 @@ pub(crate) enum Outcome {
 impl Outcome {
     /// Whether something is kept from the broker.
     pub(crate) fn refuses(&self) -> bool {
-        matches!(self, Self::Instead(..) | Self::Answer(_) | Self::Close(_))
+        matches!(
+            self,
+            Self::Instead(..) | Self::Answer(_) | Self::Close(_) | Self::ServeAndClose(..)
+        )
     }
 }
 

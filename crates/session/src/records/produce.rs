@@ -9,12 +9,12 @@ use crate::access::Questions;
 use crate::guard::Guard;
 use crate::places::{Denied, Found, Key, PRODUCE};
 use crate::records::{Opening, RecordsAmendment, rest};
-use crate::verdict::{Amendment, Outcome, TreeError, response, take_apart};
+use crate::verdict::{Amendment, Outcome, TreeError, put_together, response, take_apart};
 
 /// Error code TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
 pub(super) const TRANSACTION_DENIED: i16 = 53;
-/// Kafka closes the connection: a request without acknowledgement has no answer
-/// that could carry the error.
+/// Kafka writes what is allowed and closes the connection: a request without
+/// acknowledgement has no answer that could carry the error.
 pub(crate) const UNACKNOWLEDGED: &str = "a produce request that wants no answer was denied";
 
 pub(super) fn decide(
@@ -31,15 +31,20 @@ pub(super) fn decide(
         return Ok(Outcome::Pass(Amendment::None));
     }
     let mut request = take_apart(layout, body)?;
-    if request.int("Acks") == 0 {
-        return Ok(Outcome::Close(UNACKNOWLEDGED));
-    }
     let denied = if whole {
         PRODUCE.take_all(&mut request, TRANSACTION_DENIED)
     } else {
         PRODUCE.cut(guard, &mut request)
     };
-    if request.structs(PRODUCE.topics).next().is_none() {
+    let nothing_left = request.structs(PRODUCE.topics).next().is_none();
+    if request.int("Acks") == 0 {
+        return Ok(if nothing_left {
+            Outcome::Close(UNACKNOWLEDGED)
+        } else {
+            Outcome::ServeAndClose(put_together(&request)?, UNACKNOWLEDGED)
+        });
+    }
+    if nothing_left {
         let mut answer = response(layout.api(), layout.version())?;
         refuse(&mut answer, &denied);
         return Ok(Outcome::Answer(Box::new(answer)));

@@ -111,25 +111,51 @@ fn row_09_refused_requests_are_held_back_too() {
 }
 
 /// A Produce that wants no answer and is denied, in whole or in part, ends the
-/// connection; in every version, for where its acks are has changed with them.
+/// connection, and what of it is allowed is written before; in every version,
+/// for where its acks are has changed with them.
 #[test]
 fn row_10_a_denied_produce_without_acks_ends_the_connection() {
     for size in SIZES {
         for version in all_versions(ApiKey::PRODUCE) {
-            let denied: [&[(&str, &[i32])]; 3] = [
-                &[("secret", &[0])],
-                &[("orders", &[0]), ("secret", &[0])],
-                &[("?", &[0])],
+            let denied: [(&[(&str, &[i32])], bool); 3] = [
+                (&[("secret", &[0])], false),
+                (&[("orders", &[0]), ("secret", &[0])], true),
+                (&[("?", &[0])], false),
             ];
-            for topics in denied {
+            for (topics, serves) in denied {
                 let mut talk = Talk::node(size, may_write(&["orders"]));
                 let sent = request(1, &produce(version, 0, topics));
                 let refusal = talk.send(&sent).unwrap_err();
                 assert_eq!(refusal.reason(), "denied", "v{version} {topics:?}");
                 assert!(refusal.is_clients_fault());
-                assert!(talk.to_broker.is_empty());
+                let allowed = request(1, &produce(version, 0, &[("orders", &[0])]));
+                let served = if serves { &allowed[..] } else { &[] };
+                assert_eq!(talk.to_broker, served, "v{version} {topics:?}");
             }
         }
+    }
+}
+
+/// A broker works on one request of a connection after the other, so what was
+/// asked before has its answer when the connection ends.
+#[test]
+fn row_10_answers_are_given_before_a_denial_ends_the_connection() {
+    for size in SIZES {
+        let mut talk = Talk::node(size, may_write(&["orders"]));
+        let before = request(1, &produce(9, 1, &[("orders", &[0])]));
+        let denied = request(2, &produce(9, 0, &[("orders", &[0]), ("secret", &[0])]));
+        let never = request(3, &produce(9, 1, &[("orders", &[0])]));
+        let sent = talk.send(&[&before[..], &denied, &never].concat()).unwrap();
+        assert_eq!(frames(&sent).len(), 2);
+        let answer = response(1, &produced(&produce(9, 1, &[("orders", &[0])])));
+        let (most, last) = answer.split_at(answer.len() - 1);
+        talk.receive(most).unwrap();
+        talk.send(b"").unwrap();
+        talk.receive(last).unwrap();
+        assert_eq!(talk.to_client, answer);
+        let refusal = talk.send(b"").unwrap_err();
+        assert_eq!(refusal.reason(), "denied");
+        assert_eq!(frames(&talk.to_broker).len(), 2);
     }
 }
 

@@ -109,7 +109,8 @@ pub async fn compare(second: Second, filter: &Filter) -> Result<Report, SuiteErr
 
 impl Filter {
     /// What `TUBEWAY_DIFFERENTIAL` says, to look at a part: words such as
-    /// `api=3`, `scenario=partly` and `show`. All without it.
+    /// `api=3`, `scenario=partly` and `show`, or `operations` for the scenarios
+    /// about single operations. All without it.
     pub fn from_env() -> Self {
         let mut filter = Self::default();
         let text = std::env::var("TUBEWAY_DIFFERENTIAL").unwrap_or_default();
@@ -127,6 +128,7 @@ impl Filter {
                         .get_or_insert_default()
                         .push(name.to_owned());
                 }
+                None if word == "operations" => filter.operations = Some(true),
                 _ => filter.show |= word == "show",
             }
         }

@@ -60,6 +60,10 @@ async fn produce(run: &mut Run<'_>) {
             .await;
         run.hang_up();
     }
+    let all = EXISTING.map(|role| topic(&run.of(role), &one));
+    let fields = json!({"Acks": 0, "TimeoutMs": 5000, "TopicData": all});
+    run.send("to all without an answer", fields).await;
+    run.hang_up();
     produce_in_transactions(run).await;
 }
 
