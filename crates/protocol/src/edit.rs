@@ -75,13 +75,15 @@ impl Edits {
 // === impl Layout ===
 
 impl Layout {
-    /// Encodes a string as this version does; `None` if it is longer than the wire can say.
+    /// Encodes a string as this version does; `None` if it is longer than Kafka reads, 32,767 bytes.
     pub fn encode_string(&self, text: &str) -> Option<Vec<u8>> {
         let mut out = Vec::with_capacity(text.len() + 5);
+        // Kafka reads no longer ones, in flexible versions neither.
+        let length = i16::try_from(text.len()).ok()?;
         if self.is_flexible() {
-            put_uvarint(&mut out, u32::try_from(text.len()).ok()?.checked_add(1)?);
+            put_uvarint(&mut out, u32::from(length.unsigned_abs()) + 1);
         } else {
-            out.extend(i16::try_from(text.len()).ok()?.to_be_bytes());
+            out.extend(length.to_be_bytes());
         }
         out.extend(text.as_bytes());
         Some(out)

@@ -15,6 +15,7 @@ use tubeway_policy::SpiffeId;
 use tubeway_telemetry::Shutdown;
 
 use crate::metrics::{HandshakeLabels, Held, ListenerLabels, Metrics, ReasonLabels};
+use crate::socket;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an accept that failed for want of descriptors or memory.
@@ -77,7 +78,7 @@ impl Listener {
             match accepted {
                 Ok((stream, address)) => {
                     // Kafka's small requests must not wait for each other's acknowledgements.
-                    let _ = stream.set_nodelay(true);
+                    let _ = socket::prepare(&stream);
                     let held = Held::new(open.clone());
                     let serve = serve.clone();
                     serving.spawn(async move {

@@ -12,6 +12,8 @@ use tubeway_identity::IdentityStore;
 use tubeway_identity::tls::{Expected, client_config};
 use tubeway_policy::SpiffeId;
 
+use crate::socket;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects to `address` and proves to each side who the other is.
@@ -25,7 +27,7 @@ pub async fn mesh(
     let config = client_config(identity, Expected::only(expected.clone()), &[]);
     let connect = async {
         let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        socket::prepare(&stream)?;
         TlsConnector::from(config)
             .connect(ServerName::IpAddress(address.ip().into()), stream)
             .await
@@ -39,6 +41,6 @@ pub async fn mesh(
 /// Connects to the broker of this pod.
 pub async fn broker(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+    socket::prepare(&stream)?;
     Ok(stream)
 }

@@ -35,6 +35,9 @@ const MISSING: [i64; 2] = [3, 17];
 const PAUSE: Duration = Duration::from_millis(500);
 /// Metadata about the topics asked for.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
+/// A broker that takes longer is not well, and the client is better off with
+/// another connection.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The first version in which topics are asked for by id alone.
 const METADATA_BY_ID: i16 = 12;
 
@@ -96,9 +99,11 @@ impl TopicNames {
         }
     }
 
-    /// Asks the broker now. None where it does not answer.
+    /// Asks the broker now. None where it does not answer, or not in time.
     pub async fn ask(&self, questions: &Questions) -> Option<Answers> {
-        let asked = self.resolver.as_ref()?.ask(questions).await;
+        let asked = self.resolver.as_ref()?.ask(questions);
+        let asked = tokio::time::timeout(PATIENCE, asked).await;
+        let asked = asked.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
         let found = asked
             .inspect_err(|error| debug!(%error, "the broker could not be asked about topics"))
             .ok()?;
