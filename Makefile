@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Programs that scripts/setup-test-tools has built come first.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: build up test test-quick soak fuzz lint deny doc crds tools
+.PHONY: build up test test-quick soak fuzz bench-proxy lint deny doc crds tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins
@@ -27,6 +27,10 @@ soak:             ## the sidecar's robustness in full figures, release
 SECONDS ?= 60
 fuzz:             ## each parser of outside bytes, SECONDS long, on inputs at random
 	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --release -p tubeway-protocol --test fuzz -- --nocapture
+
+bench-proxy:      ## what the data path costs, beside a bare relay and Envoy; ARGS="--only d6"
+	$(CARGO) build --release -p tubeway-proxy -p tubeway-bench
+	./target/release/bench-proxy $(ARGS)
 
 test: tools       ## everything that must pass
 	$(CARGO) build --workspace --bins
