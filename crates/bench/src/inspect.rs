@@ -231,4 +231,3 @@ fn partitions_table(cases: &[(usize, Case)]) -> Table {
     }
     table
 }
-

@@ -125,12 +125,18 @@ async fn processes(asked: &Asked, rounds: usize) -> Result<()> {
     let lanes = field.lanes().await?;
     if asked.only.contains(&Figure::D1) {
         let gigabytes = if asked.quick { 0.01 } else { asked.gigabytes };
-        println!("\nD1: {gigabytes} GB of 1 KB records a run, acks=1, 16 KB batches, 1 partition\n");
+        println!(
+            "\nD1: {gigabytes} GB of 1 KB records a run, acks=1, 16 KB batches, 1 partition\n"
+        );
         let sizes = throughput::Sizes { rounds, gigabytes };
         println!("{}", throughput::measure(&field, &lanes, sizes).await?);
     }
     if asked.only.contains(&Figure::D3) {
-        let (requests, warm_up) = if asked.quick { (50, 10) } else { (20_000, 5_000) };
+        let (requests, warm_up) = if asked.quick {
+            (50, 10)
+        } else {
+            (20_000, 5_000)
+        };
         println!("\nD3: Produce of 1 KB, acks=1, one in flight, {requests} requests a round\n");
         let sizes = latency::Sizes {
             rounds,

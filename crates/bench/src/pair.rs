@@ -40,7 +40,7 @@ impl Starter {
     /// Starts the pair of a route, and waits until it serves. There is none
     /// on the plain one.
     pub async fn start(&self, route: Route) -> Result<Option<Pair>> {
-        let folder = self.folder.join(route.kind.word());
+        let folder = self.folder.join(route.kind.to_string());
         std::fs::create_dir_all(&folder)?;
         let (node, client) = match route.kind {
             Kind::Plain => return Ok(None),

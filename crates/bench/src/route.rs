@@ -50,23 +50,14 @@ impl Kind {
         Self::Envoy,
         Self::Tubeway,
     ];
-
-    /// Its name as a word, for files and listeners.
-    pub fn word(self) -> String {
-        match self {
-            Self::Plain => "plain".to_owned(),
-            Self::Relay(size) => format!("relay{size}"),
-            Self::Envoy => "envoy".to_owned(),
-            Self::Tubeway => "tubeway".to_owned(),
-        }
-    }
 }
 
+/// A word, for arguments, folders and listeners.
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plain => f.write_str("plain"),
-            Self::Relay(size) => write!(f, "relay, {size} KiB"),
+            Self::Relay(size) => write!(f, "relay{size}"),
             Self::Envoy => f.write_str("envoy"),
             Self::Tubeway => f.write_str("tubeway"),
         }
@@ -77,8 +68,8 @@ impl std::str::FromStr for Kind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|kind| kind.word() == text);
-        let words = Self::ALL.map(Self::word).join(", ");
+        let found = Self::ALL.into_iter().find(|kind| kind.to_string() == text);
+        let words = Self::ALL.map(|kind| kind.to_string()).join(", ");
         found.ok_or_else(|| format!("{text:?} is none of {words}"))
     }
 }
@@ -118,7 +109,7 @@ impl Route {
 
     /// The broker's listener for this way, in its configuration.
     pub fn listener(self) -> String {
-        self.kind.word().to_uppercase()
+        self.kind.to_string().to_uppercase()
     }
 }
 
@@ -146,7 +137,13 @@ mod tests {
         let routes = Kind::ALL.map(Route::new);
         let all: BTreeSet<SocketAddr> = routes
             .iter()
-            .flat_map(|r| [(r.client.loopback, ports::CLIENT).into(), r.mesh(), r.broker()])
+            .flat_map(|r| {
+                [
+                    (r.client.loopback, ports::CLIENT).into(),
+                    r.mesh(),
+                    r.broker(),
+                ]
+            })
             .collect();
         assert_eq!(all.len(), 3 * Kind::ALL.len());
     }
@@ -154,7 +151,7 @@ mod tests {
     #[test]
     fn kinds_are_read_by_their_words() {
         for kind in Kind::ALL {
-            assert_eq!(kind.word().parse(), Ok(kind));
+            assert_eq!(kind.to_string().parse(), Ok(kind));
         }
         let refused = "haproxy".parse::<Kind>();
         assert!(refused.is_err_and(|error| error.contains("relay256")));

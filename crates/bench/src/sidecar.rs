@@ -43,13 +43,7 @@ pub async fn client(starter: &Starter, route: Route, folder: &Path) -> Result<Pr
     Ok(process)
 }
 
-fn command(
-    starter: &Starter,
-    role: &str,
-    token: &str,
-    pod: Pod,
-    folder: &Path,
-) -> Result<Command> {
+fn command(starter: &Starter, role: &str, token: &str, pod: Pod, folder: &Path) -> Result<Command> {
     let state = folder.join(role);
     std::fs::create_dir_all(&state)?;
     std::fs::write(state.join("token"), token)?;
