@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Programs that scripts/setup-test-tools has built come first.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: build up test test-quick soak differential fuzz lint deny doc crds tools
+.PHONY: build up test test-quick soak differential fuzz bench-proxy lint deny doc crds tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins
@@ -30,6 +30,10 @@ differential:     ## a sidecar beside a broker with ACLs, one operation allowed 
 SECONDS ?= 60
 fuzz:             ## each parser of outside bytes, SECONDS long, on inputs at random
 	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --release -p tubeway-protocol --test fuzz -- --nocapture
+
+bench-proxy:      ## what the data path costs, beside a bare relay and Envoy; ARGS="--only d6"
+	$(CARGO) build --release -p tubeway-proxy -p tubeway-bench
+	./target/release/bench-proxy $(ARGS)
 
 test: tools       ## everything that must pass
 	$(CARGO) build --workspace --bins
