@@ -6,6 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
+use crate::KafkaClusterRef;
+
 /// Access rules of a Kafka cluster: prefixes, denials, partitions, networks,
 /// zones, and principals that are no service account.
 #[derive(CustomResource, KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -42,27 +44,13 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct KafkaAclSpec {
-    /// The cluster that the rules are for.
+    /// The cluster that the rules are for. From another namespace than the
+    /// cluster's, only rules about the KafkaAcl's own namespace's topics count.
     #[x_kube(validation = Rule::new("self == oldSelf").message("a KafkaAcl's cluster cannot be changed: make another KafkaAcl"))]
-    pub cluster: AclClusterRef,
+    pub cluster: KafkaClusterRef,
     /// The rules. Their order means nothing: a denial that matches wins.
     #[schemars(length(min = 1, max = 64))]
     pub rules: Vec<AclRule>,
-}
-
-/// A KafkaCluster, as a KafkaAcl names it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AclClusterRef {
-    /// Name of the KafkaCluster.
-    #[schemars(length(min = 1, max = 32))]
-    pub name: String,
-    /// Its namespace; without it the KafkaAcl's own. From another namespace
-    /// only rules about that namespace's own topics count, and only where the
-    /// cluster's `allowedNamespaces` lets it in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
-    pub namespace: Option<String>,
 }
 
 /// One rule: who may, or may not, do what.
@@ -283,13 +271,7 @@ pub struct KafkaAclStatus {
 impl KafkaAcl {
     /// Namespace and name of the KafkaCluster that the rules are for.
     pub fn cluster_key(&self) -> (String, String) {
-        let reference = &self.spec.cluster;
-        let namespace = reference
-            .namespace
-            .clone()
-            .or_else(|| self.namespace())
-            .unwrap_or_default();
-        (namespace, reference.name.clone())
+        self.spec.cluster.key(self.namespace())
     }
 }
 

@@ -21,13 +21,14 @@ pub mod condition;
 pub mod labels;
 mod pool;
 mod quota;
+mod reference;
 mod schema;
 mod topic;
 mod value;
 
 pub use acl::{
-    AclClusterRef, AclEffect, AclOperation, AclPattern, AclPrincipal, AclResource, AclResourceType,
-    AclRule, AclServiceAccount, KafkaAcl, KafkaAclSpec, KafkaAclStatus,
+    AclEffect, AclOperation, AclPattern, AclPrincipal, AclResource, AclResourceType, AclRule,
+    AclServiceAccount, KafkaAcl, KafkaAclSpec, KafkaAclStatus,
 };
 pub use cluster::{
     AllowedNamespaces, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, NamespacesFrom,
@@ -39,10 +40,11 @@ pub use pool::{
 };
 pub use quota::{
     ExcessAttempts, KafkaQuota, KafkaQuotaSpec, KafkaQuotaStatus, QuotaApis, QuotaClientIds,
-    QuotaClusterRef, QuotaCount, QuotaLimits, QuotaRate, QuotaScope, QuotaServiceAccount,
-    QuotaSubjects, QuotaTopics,
+    QuotaCount, QuotaLimits, QuotaRate, QuotaScope, QuotaServiceAccount, QuotaSubjects,
+    QuotaTopics,
 };
-pub use topic::{DeletionPolicy, KafkaTopic, KafkaTopicSpec, KafkaTopicStatus, TopicClusterRef};
+pub use reference::KafkaClusterRef;
+pub use topic::{DeletionPolicy, KafkaTopic, KafkaTopicSpec, KafkaTopicStatus};
 pub use value::ConfigValue;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

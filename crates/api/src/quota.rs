@@ -6,6 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
+use crate::KafkaClusterRef;
+
 pub use rate::QuotaRate;
 
 /// How much of a Kafka cluster somebody may use.
@@ -51,7 +53,7 @@ pub use rate::QuotaRate;
 pub struct KafkaQuotaSpec {
     /// The cluster whose use is limited.
     #[x_kube(validation = Rule::new("self == oldSelf").message("a quota's cluster cannot be changed: make another KafkaQuota"))]
-    pub cluster: QuotaClusterRef,
+    pub cluster: KafkaClusterRef,
     /// Whom it limits. Without it everybody together: outside the cluster's
     /// namespace the service accounts of the quota's own namespace, or, on
     /// topics that this namespace owns, everybody.
@@ -79,20 +81,6 @@ pub struct KafkaQuotaSpec {
     /// Whether the limits are each broker's or the cluster's.
     #[serde(default)]
     pub scope: QuotaScope,
-}
-
-/// A KafkaCluster, as a quota names it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct QuotaClusterRef {
-    /// Name of the KafkaCluster.
-    #[schemars(length(min = 1, max = 32))]
-    pub name: String,
-    /// Its namespace; without it the quota's own. The cluster's
-    /// `allowedNamespaces` decides whether another one counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
-    pub namespace: Option<String>,
 }
 
 /// Whom a quota limits: the subjects listed, or all if none is.
@@ -274,12 +262,6 @@ pub struct KafkaQuotaStatus {
 impl KafkaQuota {
     /// Namespace and name of the KafkaCluster whose use is limited.
     pub fn cluster_key(&self) -> (String, String) {
-        let reference = &self.spec.cluster;
-        let namespace = reference
-            .namespace
-            .clone()
-            .or_else(|| self.namespace())
-            .unwrap_or_default();
-        (namespace, reference.name.clone())
+        self.spec.cluster.key(self.namespace())
     }
 }

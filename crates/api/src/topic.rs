@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
-use crate::ConfigValue;
+use crate::{ConfigValue, KafkaClusterRef};
 
 /// One topic of a Kafka cluster.
 #[derive(CustomResource, KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ use crate::ConfigValue;
 pub struct KafkaTopicSpec {
     /// The cluster that holds the topic.
     #[x_kube(validation = Rule::new("self == oldSelf").message("a topic's cluster cannot be changed: make another KafkaTopic"))]
-    pub cluster: TopicClusterRef,
+    pub cluster: KafkaClusterRef,
     /// The topic's name in Kafka; without it `metadata.name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
@@ -79,20 +79,6 @@ pub struct KafkaTopicSpec {
     /// What becomes of the topic and its records when this object goes.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
-}
-
-/// A KafkaCluster, as a topic names it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TopicClusterRef {
-    /// Name of the KafkaCluster.
-    #[schemars(length(min = 1, max = 32))]
-    pub name: String,
-    /// Its namespace; without it the topic's own. The cluster's
-    /// `allowedNamespaces` decides whether another one counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
-    pub namespace: Option<String>,
 }
 
 /// What becomes of a topic when its object goes.
@@ -145,12 +131,6 @@ impl KafkaTopic {
 
     /// Namespace and name of the KafkaCluster that holds the topic.
     pub fn cluster_key(&self) -> (String, String) {
-        let reference = &self.spec.cluster;
-        let namespace = reference
-            .namespace
-            .clone()
-            .or_else(|| self.namespace())
-            .unwrap_or_default();
-        (namespace, reference.name.clone())
+        self.spec.cluster.key(self.namespace())
     }
 }
