@@ -20,3 +20,4 @@ pub mod quotas;
 mod relay;
 pub mod rules;
 pub mod settings;
+pub mod zones;

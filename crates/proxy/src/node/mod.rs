@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
 use crate::settings::{NodeSettings, Settings};
+use crate::zones::{OwnZone, ZonesInForce};
 use egress::Egress;
 use files::RunDir;
 use ingress::Ingress;
@@ -67,7 +68,9 @@ pub async fn run(
         .context("cannot write peer-secret for the broker")?;
     let in_force = InForce {
         rules: RulesInForce::default(),
+        zones: ZonesInForce::default(),
         quotas: QuotasInForce::none()?,
+        place: OwnZone::default(),
     };
     let topology = Control::start(
         settings.clone(),
@@ -116,6 +119,7 @@ impl NodeSidecar {
             takes_logins,
             names,
             rules: self.in_force.rules.clone(),
+            zones: self.in_force.zones.clone(),
             quotas: self.in_force.quotas.clone(),
             metrics: self.metrics.clone(),
             shutdown: self.shutdown.clone(),
@@ -214,6 +218,7 @@ impl NodeSidecar {
         Egress {
             node_id,
             port,
+            pod: self.settings.addresses.pod,
             nodes: self.nodes.clone(),
             secret: self.secret.clone(),
             topology: self.topology.clone(),
