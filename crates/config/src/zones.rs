@@ -159,15 +159,26 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_pods_of_two_addresses_fit_and_the_bound_holds() {
-        let address = |i: u32| IpAddr::from(u128::from(i).to_be_bytes());
+    fn more_addresses_than_there_is_room_for_are_refused() {
+        let address = |i: usize| IpAddr::from((i as u32).to_be_bytes());
         let mut all = zones(&[]);
-        let count = MAX_ADDRESSES as u32;
-        // Not of the form that IPv4 is mapped to.
-        let ips = (0..count).map(|i| address(i + 0x1000_0000));
+        let ips = (0..MAX_ADDRESSES).map(address);
         all.zones.insert("a".to_owned(), ips.collect());
-        assert_eq!(Zones::from_json(&all.to_json()), Ok(all.clone()));
-        all.zones.insert("b".to_owned(), [address(1)].into());
-        assert!(Zones::from_json(&all.to_json()).is_err());
+        assert_eq!(all.check(), Ok(()));
+        let one_more = [address(MAX_ADDRESSES)].into();
+        all.zones.insert("b".to_owned(), one_more);
+        assert!(all.check().is_err());
+    }
+
+    #[test]
+    fn a_document_of_ten_thousand_pods_is_as_large_as_it_is_said_to_be() {
+        let address = |i: u32| IpAddr::from((0x0a00_0000 + i).to_be_bytes());
+        let mut all = zones(&[]);
+        for (i, zone) in ["eu-1a", "eu-1b", "eu-1c"].into_iter().enumerate() {
+            let ips = (0..10_000).filter(|n| n % 3 == i as u32).map(address);
+            all.zones.insert(zone.to_owned(), ips.collect());
+        }
+        let size = all.to_json().len();
+        assert!((100_000..160_000).contains(&size), "{size}");
     }
 }

@@ -209,6 +209,12 @@ impl NodeSidecar {
             }
             stays
         });
+        // A broker starts when there is a hosts file, and reads this once.
+        if let Some(zone) = self.in_force.place.get() {
+            self.run_dir
+                .write_rack(&zone)
+                .context("cannot write the rack file for the broker")?;
+        }
         self.run_dir
             .write_hosts(topology, &self.settings.addresses)
             .context("cannot write the hosts file for the broker")
