@@ -98,22 +98,22 @@ impl World {
         let cluster = cluster.parse().unwrap();
         self.zones.subscribe(&cluster, None).unwrap().from_now()
     }
+}
 
-    /// Waits until sidecars are told this of each address, `-` for no zone.
-    async fn told(&self, to: &mut Subscription<Zones>, expected: &[(&str, &str)]) {
-        let told = async {
-            loop {
-                let document = to.next().await.unwrap();
-                let zones = document.document.by_address();
-                let zone = |ip: &str| zones.get(&ip.parse().unwrap()).map_or("-", |z| &**z);
-                if expected.iter().all(|(ip, wanted)| zone(ip) == *wanted) {
-                    break;
-                }
+/// Waits until sidecars are told this of each address, `-` for no zone.
+async fn told(to: &mut Subscription<Zones>, expected: &[(&str, &str)]) {
+    let told = async {
+        loop {
+            let document = to.next().await.unwrap();
+            let zones = document.document.by_address();
+            let zone = |ip: &str| zones.get(&ip.parse().unwrap()).map_or("-", |z| &**z);
+            if expected.iter().all(|(ip, wanted)| zone(ip) == *wanted) {
+                break;
             }
-        };
-        let waited = timeout(SOON, told).await;
-        waited.unwrap_or_else(|_| panic!("never {expected:?}"));
-    }
+        }
+    };
+    let waited = timeout(SOON, told).await;
+    waited.unwrap_or_else(|_| panic!("never {expected:?}"));
 }
 
 async fn client(kubeconfig: &str) -> Client {
@@ -155,14 +155,14 @@ async fn sidecars_follow_pods_and_nodes_where_a_rule_asks_for_zones() {
     world.source.publish([&"kafka/zoned".parse().unwrap()]);
     // What the pod says of itself is not believed.
     let both = [("10.0.0.1", "eu-1a"), ("10.0.0.2", "eu-1b")];
-    world.told(&mut zoned, &both).await;
+    told(&mut zoned, &both).await;
     assert_eq!(
         world.places.zone_of("shop", "two").as_deref(),
         Some("eu-1b")
     );
 
     world.pod("three", "n1", "10.0.0.3", json!({})).await;
-    world.told(&mut zoned, &[("10.0.0.3", "eu-1a")]).await;
+    told(&mut zoned, &[("10.0.0.3", "eu-1a")]).await;
 
     let moved = json!({"metadata": {"labels": {"topology.kubernetes.io/zone": "eu-1c"}}});
     let nodes = Api::<Node>::all(world.client.clone());
@@ -176,7 +176,7 @@ async fn sidecars_follow_pods_and_nodes_where_a_rule_asks_for_zones() {
         ("10.0.0.2", "eu-1b"),
         ("10.0.0.3", "eu-1c"),
     ];
-    world.told(&mut zoned, &all).await;
+    told(&mut zoned, &all).await;
 
     let done = json!({"status": {"phase": "Succeeded"}});
     let pods = world.pods();
@@ -186,7 +186,7 @@ async fn sidecars_follow_pods_and_nodes_where_a_rule_asks_for_zones() {
     let now = DeleteParams::default().grace_period(0);
     pods.delete("two", &now).await.unwrap();
     let left = [("10.0.0.1", "-"), ("10.0.0.2", "-"), ("10.0.0.3", "eu-1c")];
-    world.told(&mut zoned, &left).await;
+    told(&mut zoned, &left).await;
     assert!(
         plain.ready().is_none(),
         "no rule of that cluster asks for it"
@@ -209,5 +209,5 @@ async fn on_one_machine_pods_may_say_where_they_are() {
     world.source.patiently().await;
     world.source.publish([&"kafka/zoned".parse().unwrap()]);
     let both = [("10.0.0.1", "eu-1z"), ("10.0.0.2", "eu-1a")];
-    world.told(&mut zoned, &both).await;
+    told(&mut zoned, &both).await;
 }

@@ -35,7 +35,9 @@ pub fn zone_map(pods: impl IntoIterator<Item = PodPlace>, most: usize) -> ZoneMa
     for pod in pods {
         for address in pod.addresses {
             match found.entry(address.to_canonical()) {
-                Entry::Vacant(entry) => drop(entry.insert(pod.zone.clone())),
+                Entry::Vacant(entry) => {
+                    entry.insert(pod.zone.clone());
+                }
                 Entry::Occupied(mut entry) if *entry.get() != pod.zone => {
                     entry.insert(None);
                 }

@@ -175,7 +175,7 @@ where
     let store = writer.as_reader();
     let watch = watcher(api, watcher::Config::default())
         .default_backoff()
-        .modify(move |object| slim(object))
+        .modify(slim)
         .reflect(writer)
         .for_each(move |event| {
             match event {
