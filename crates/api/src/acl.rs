@@ -77,6 +77,7 @@ pub struct AclRule {
     )]
     pub hosts: Vec<String>,
     /// Zones that the caller must be in one of; without any, it may be anywhere.
+    /// Where its zone is not known, an allowance does not count and a denial does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 63)))]
     pub zones: Vec<String>,

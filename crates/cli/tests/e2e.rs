@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustls::pki_types::UnixTime;
 use support::mesh::{Connection, apply, check, round_trip, topic};
-use support::{Installation, eventually, net, rules};
+use support::{Installation, eventually, net, rules, zones};
 use tubeway_identity::ca::{AuthorityPem, CertificateAuthority};
 use tubeway_launcher::kafka_dist::KafkaDist;
 use tubeway_testing::capture::{Capture, Verdict};
@@ -65,6 +65,9 @@ fn trials(shared: Option<&Shared>) -> Vec<Trial> {
         }),
         trial("an_acl_goes_down_to_the_partition", |on| {
             block_on(rules::an_acl_goes_down_to_the_partition(on))
+        }),
+        trial("a_client_may_write_in_its_zone_only", |on| {
+            zones::a_client_may_write_in_its_zone_only(on)
         }),
         trial("nothing_readable_crosses_between_pods", capture),
         trial("strangers_are_refused_on_every_port", strangers),

@@ -11,6 +11,7 @@ mod flow;
 mod quotas;
 pub mod stream;
 mod topology;
+mod zones;
 
 pub use access::Access;
 pub use addresses::{Addresses, ports};
@@ -18,3 +19,4 @@ pub use error::{ConfigError, Problem};
 pub use flow::Flow;
 pub use quotas::{MAX_USED, Quotas, UsageReporter};
 pub use topology::{ClusterRef, Node, NodeRole, Topology, TopologyChange};
+pub use zones::{MAX_ADDRESSES, Place, Zones};

@@ -23,7 +23,15 @@ pub const ACCESS: &str = "access";
 /// [`Update::concern`] of a [`crate::Quotas`]; only the cluster's own nodes get
 /// it, each with its own parts of limits of the whole cluster.
 pub const QUOTAS: &str = "quotas";
+/// [`Update::concern`] of a [`crate::Zones`]; only the cluster's own nodes get
+/// it, before the first [`ACCESS`] that has a rule with zones.
+pub const ZONES: &str = "zones";
+/// [`Update::concern`] of a [`crate::Place`], where the pod's zone is known;
+/// the first of all.
+pub const PLACE: &str = "place";
 
+/// Longest [`Update`] that a sidecar reads, in bytes.
+pub const MAX_UPDATE: usize = 64 << 20;
 /// How often a node's sidecar says what was used, if it has a quota of the
 /// whole cluster.
 pub const USAGE_EVERY: Duration = Duration::from_secs(2);

@@ -14,6 +14,7 @@ use crate::settings::Settings;
 /// How long the sidecar may take to write its files.
 const SIDECAR_WAIT: Duration = Duration::from_secs(120);
 const CONTROLLER_PORT: u16 = 9094;
+const RACK: &str = "broker.rack";
 
 /// Why a node could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +85,7 @@ pub fn prepare(
     let mut properties = Properties::expand(&template, env)?;
     let jwks = format!("file://{}", settings.run_dir.join("jwks.json").display());
     add_logins(&mut properties, &jwks, secret.trim());
+    add_rack(&mut properties, &settings.run_dir);
     let config = settings.run_dir.join("server.properties");
     write(&config, &properties.render())?;
     write(
@@ -152,6 +154,16 @@ fn add_logins(properties: &mut Properties, jwks: &str, secret: &str) {
                 "{MODULES}.plain.PlainLoginModule required username=\"node\" password=\"{secret}\" user_peer=\"{secret}\";"
             ),
         );
+    }
+}
+
+/// The node's zone as the sidecar knows it, unless the configuration says
+/// another. Not every node has a zone.
+fn add_rack(properties: &mut Properties, run_dir: &Path) {
+    let rack = fs::read_to_string(run_dir.join("rack")).unwrap_or_default();
+    let rack = rack.lines().next().unwrap_or_default().trim();
+    if !rack.is_empty() && properties.get(RACK).is_none() {
+        properties.set(RACK, rack);
     }
 }
 
@@ -291,6 +303,23 @@ mod tests {
         assert_eq!(text.matches("user_peer=\"s3cret\"").count(), 2);
         let commands = [args(&plan.kafka), args(&plan.format.unwrap())].concat();
         assert!(!commands.iter().any(|arg| arg.contains("s3cret")));
+    }
+
+    #[test]
+    fn the_zone_that_the_sidecar_knows_is_the_rack_unless_another_is_configured() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = node(dir.path());
+        let rendered = || {
+            prepare(&settings, |_| Some(String::new())).unwrap();
+            fs::read_to_string(dir.path().join("run/server.properties")).unwrap()
+        };
+        assert!(!rendered().contains(RACK));
+        fs::write(dir.path().join("run/rack"), "eu-1a").unwrap();
+        assert!(rendered().contains("broker.rack=eu-1a\n"));
+        let template = dir.path().join("config/server.properties");
+        let text = fs::read_to_string(&template).unwrap() + "broker.rack=own\n";
+        fs::write(template, text).unwrap();
+        assert!(rendered().contains("broker.rack=own\n") && !rendered().contains("eu-1a"));
     }
 
     #[test]

@@ -30,6 +30,7 @@ use tubeway_policy::{kafka_acl, rbac};
 
 use crate::cluster::names;
 use crate::statuses::{Statuses, Verdicts};
+use crate::zones::ZoneSource;
 
 mod acls;
 mod inputs;
@@ -59,6 +60,8 @@ pub struct Context {
     pub ctx: crate::Context,
     /// RBAC and Kafka's objects.
     pub stores: Stores,
+    /// Where callers are, for rules that ask for it.
+    pub zones: ZoneSource,
     /// The operator's own principal, `User:spiffe://…`: a super user whose ACLs,
     /// if it has any, are not touched.
     pub operator_principal: String,
@@ -107,6 +110,9 @@ pub async fn controller(context: Context) -> Result<(), StoresGone> {
             }
             findings.clone_from(&compiled.findings);
         }
+        if compiled.zoned().next().is_some() {
+            context.zones.patiently().await;
+        }
         context.publish(&compiled);
         verdicts.send_replace(Arc::clone(&compiled.verdicts));
         workers.publish(&context, compiled.clusters);
@@ -118,6 +124,16 @@ pub async fn controller(context: Context) -> Result<(), StoresGone> {
             Some(ended) = workers.tasks.join_next() => workers.ended(&ended),
         }
         sleep(DEBOUNCE).await;
+    }
+}
+
+// === impl Compiled ===
+
+impl Compiled {
+    /// The clusters of which a rule names a zone.
+    fn zoned(&self) -> impl Iterator<Item = &ObjectRef> {
+        let zoned = self.clusters.iter().filter(|(_, rules)| rules.name_zones());
+        zoned.map(|(cluster, _)| cluster)
     }
 }
 
@@ -159,6 +175,9 @@ impl Context {
     /// Gives the rules to the sidecars, whether or not brokers answer already:
     /// without rules a sidecar lets nobody in, the operator included.
     fn publish(&self, compiled: &Compiled) {
+        let zoned: Vec<_> = compiled.zoned().map(reference).collect();
+        // Rules that come without zones would deny for a moment what they do not.
+        self.zones.publish(&zoned);
         for (cluster, access) in &compiled.clusters {
             let cluster = reference(cluster);
             let rules = access.rules.len();

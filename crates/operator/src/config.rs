@@ -26,6 +26,10 @@ pub struct Config {
     pub images: Images,
     /// Whether to install the kinds' definitions at the start.
     pub install_crds: bool,
+    /// Whether a pod's own label says its zone, before its node's label: only
+    /// for one machine that plays several zones. Who may create a pod may then
+    /// say where it is, and so get around rules with zones.
+    pub zones_from_pods: bool,
 }
 
 /// The images that pods are made of.

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::health::HealthSource;
 use crate::kafka_admin::AdminDirectory;
 use crate::metrics::Metrics;
-use crate::stream::{AccessDocuments, Hubs, QuotaPlans, Topologies, UsageReports};
+use crate::stream::{AccessDocuments, Hubs, QuotaPlans, Topologies, UsageReports, ZoneDocuments};
 
 /// What every controller has at hand. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +29,8 @@ pub struct Context {
     pub topologies: Topologies,
     /// The newest access rules of each cluster, and who has taken them.
     pub access: AccessDocuments,
+    /// The newest zones of each cluster whose rules name zones.
+    pub zones: ZoneDocuments,
     /// The newest quotas of each cluster, and who has taken them.
     pub quotas: QuotaPlans,
     /// What sidecars say was used of limits of the whole cluster.
@@ -90,6 +92,7 @@ impl Context {
             metrics: Arc::new(Metrics::new()),
             topologies: parts.hubs.topologies,
             access: parts.hubs.access,
+            zones: parts.hubs.zones,
             quotas: parts.hubs.quotas,
             usage: parts.hubs.usage,
             admins: parts.admins,
@@ -103,6 +106,7 @@ impl Context {
         Hubs {
             topologies: self.topologies.clone(),
             access: self.access.clone(),
+            zones: self.zones.clone(),
             quotas: self.quotas.clone(),
             usage: self.usage.clone(),
         }

@@ -44,6 +44,7 @@ pub(crate) fn context(api: &FakeApi) -> Context {
             metrics_listen: ([127, 0, 0, 1], 0).into(),
             images: Images::default(),
             install_crds: false,
+            zones_from_pods: false,
         }),
         identity: IdentityStore::new("td"),
         hubs: Hubs::default(),

@@ -23,6 +23,7 @@ pub mod run;
 pub mod statuses;
 pub mod stream;
 pub mod topics;
+pub mod zones;
 
 #[cfg(test)]
 mod fixture;

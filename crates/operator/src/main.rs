@@ -58,6 +58,11 @@ struct Flags {
     /// Install the kinds' definitions first
     #[arg(long, env = "TUBEWAY_INSTALL_CRDS")]
     install_crds: bool,
+    /// Let a pod's own label topology.kubernetes.io/zone say its zone, before
+    /// its node's: for one machine that plays several zones. Who may create a
+    /// pod may then say where it is
+    #[arg(long, env = "TUBEWAY_ZONES_FROM_PODS")]
+    zones_from_pods: bool,
 }
 
 #[tokio::main]
@@ -116,6 +121,7 @@ impl Flags {
                 kafka: self.kafka_image,
             },
             install_crds: self.install_crds,
+            zones_from_pods: self.zones_from_pods,
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::error::Error;
 use crate::health::KafkaHealth;
 use crate::kafka_admin::AdminDirectory;
 use crate::stream::{ConfigService, Hubs};
+use crate::zones::{Places, ZoneSource};
 use crate::{access, cluster, crds, http, quotas, roots, topics};
 
 /// How long the operator may take to get its own certificate.
@@ -150,8 +151,12 @@ async fn serve(
     shutdown: Signal,
 ) {
     let mut tasks = JoinSet::new();
-    let access = Access::new(&ctx, &operator_id);
+    let (places, watching) = Places::new(&ctx.client, ctx.config.zones_from_pods);
+    let zones = ZoneSource::new(places.clone(), ctx.zones.clone());
+    let access = Access::new(&ctx, &operator_id, zones.clone());
+    tasks.spawn(until(shutdown.clone(), watching));
     tasks.spawn(until(shutdown.clone(), access.watches));
+    tasks.spawn(until(shutdown.clone(), keep_zones(zones, ctx.clone())));
     tasks.spawn(until(shutdown.clone(), keep_access(access.rules)));
     tasks.spawn(until(shutdown.clone(), keep_quotas(access.quotas)));
     tasks.spawn(keep_topics(access.topics, shutdown.clone()));
@@ -160,6 +165,7 @@ async fn serve(
     tasks.spawn(serve_grpc(
         ctx.clone(),
         ca,
+        places,
         listeners.grpc,
         shutdown.clone(),
     ));
@@ -187,13 +193,14 @@ struct Access {
 }
 
 impl Access {
-    fn new(ctx: &Context, operator_id: &SpiffeId) -> Self {
+    fn new(ctx: &Context, operator_id: &SpiffeId, zones: ZoneSource) -> Self {
         let (stores, watches) = access::Stores::new(&ctx.client);
         Self {
             watches,
             rules: access::Context {
                 ctx: ctx.clone(),
                 stores: stores.clone(),
+                zones,
                 operator_principal: operator_id.principal(),
             },
             quotas: quotas::Controller::new(ctx.clone(), stores.clone()),
@@ -209,6 +216,12 @@ impl Access {
 async fn keep_access(context: access::Context) {
     if let Err(error) = access::controller(context).await {
         tracing::error!(%error, "access is not looked after any more");
+    }
+}
+
+async fn keep_zones(zones: ZoneSource, ctx: Context) {
+    if let Err(error) = zones.keep(ctx.access).await {
+        tracing::error!(%error, "zones are not looked after any more");
     }
 }
 
@@ -234,12 +247,13 @@ async fn until(shutdown: Signal, work: impl Future<Output = ()>) {
 async fn serve_grpc(
     ctx: Context,
     ca: Arc<ArcSwap<CertificateAuthority>>,
+    places: Places,
     listener: TcpListener,
     shutdown: Signal,
 ) {
     let reviewer = Arc::new(KubernetesReviewer::new(ctx.client.clone()));
     let issuer = CaService::new(ca, reviewer, TOKEN_AUDIENCE, ctx.config.cert_ttl);
-    let stream = ConfigService::new(ctx.hubs(), Arc::clone(&ctx.metrics));
+    let stream = ConfigService::new(ctx.hubs(), Arc::clone(&ctx.metrics)).with_places(places);
     let routes = Routes::new(issuer).add_service(stream);
     // A workload that asks for its first certificate has none to show.
     let tls = server_config_optional_client(&ctx.identity, Expected::InTrustDomain, &[b"h2"]);

@@ -12,6 +12,7 @@ mod usage;
 
 pub use hub::{
     AccessDocuments, Document, Documents, QuotaPlans, Subscription, Topologies, Versioned,
+    ZoneDocuments,
 };
 pub use plan::{Bucket, MIN_PARTS, QuotaPlan, Shares};
 pub use service::{ConfigService, Hubs};

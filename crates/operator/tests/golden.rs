@@ -154,6 +154,7 @@ fn config() -> Config {
         metrics_listen: ([127, 0, 0, 1], 0).into(),
         images: Images::default(),
         install_crds: false,
+        zones_from_pods: false,
     }
 }
 

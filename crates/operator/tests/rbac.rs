@@ -48,6 +48,7 @@ fn nothing_lets_the_operator_give_itself_more_or_write_what_is_the_user_s() {
                 "rolebindings",
                 "clusterroles",
                 "clusterrolebindings",
+                "nodes",
             ];
             assert!(
                 !(writes && theirs.contains(&resource.as_str())),

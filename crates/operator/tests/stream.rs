@@ -1,6 +1,7 @@
 //! The configuration stream over mutual TLS, as sidecars use it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ use tonic::service::Routes;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tubeway_config::stream::{
-    ACCESS, Outcome, QUOTAS, Report, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, Update, Usage,
+    ACCESS, Outcome, QUOTAS, Report, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, Update, Usage, ZONES,
 };
-use tubeway_config::{Access, ClusterRef, Quotas, Topology};
+use tubeway_config::{Access, ClusterRef, Quotas, Topology, Zones};
 use tubeway_identity::IdentityStore;
 use tubeway_identity::ca::CertificateAuthority;
 use tubeway_identity::channel::{H2, tls_channel};
@@ -27,8 +28,9 @@ use tubeway_identity::tls::{
 use tubeway_operator::metrics::Metrics;
 use tubeway_operator::stream::{ConfigService, Hubs, QuotaPlan, Topologies};
 use tubeway_policy::SpiffeId;
+use tubeway_policy::acl::{AclBinding, Operation, ResourceType};
 use tubeway_policy::quota::QuotaRules;
-use tubeway_policy::rules::AccessRules;
+use tubeway_policy::rules::{AccessRules, Rule};
 
 const NAME: &str = "operator.test";
 
@@ -135,6 +137,36 @@ async fn only_the_clusters_own_nodes_have_quotas_and_are_heard_about_use() {
         .map(|u| u.over_ms)
         .collect();
     assert_eq!(times, [9], "nothing of the client");
+}
+
+#[tokio::test]
+async fn zones_go_before_the_rules_that_need_them() {
+    let mesh = Mesh::start().await;
+    let mut node = mesh.connect(Some("demo-node"), "kafka").await.unwrap();
+    mesh.hubs.topologies.publish(topology("first"));
+    let update = node.updates.message().await.unwrap().unwrap();
+    assert_eq!(update.concern, TOPOLOGY);
+    for round in 1..=20 {
+        let (address, host) = (IpAddr::from([10, 0, 0, round]), format!("10.0.0.{round}"));
+        mesh.hubs.zones.publish(Zones {
+            cluster: cluster(),
+            zones: [("z".to_owned(), [address].into())].into(),
+        });
+        let acl = AclBinding::allow("User:a", Operation::Read, ResourceType::Topic, "t");
+        let mut rule = Rule::from(AclBinding { host, ..acl });
+        rule.zones.insert("z".to_owned());
+        mesh.hubs.access.publish(Access {
+            cluster: cluster(),
+            access: AccessRules {
+                rules: vec![rule],
+                ..AccessRules::default()
+            },
+        });
+        for concern in [ZONES, ACCESS] {
+            let update = node.updates.message().await.unwrap().unwrap();
+            assert_eq!(update.concern, concern, "round {round}");
+        }
+    }
 }
 
 fn document_version(mesh: &Mesh) -> u64 {

@@ -53,8 +53,9 @@ pub struct Rule {
     /// Who, what, and whether it is allowed. Its host is `*`, an address as
     /// text, or a network such as `10.1.0.0/16` (in Kafka itself since 4.4).
     pub acl: AclBinding,
-    /// Zones that the caller must be in one of; empty is anywhere. A caller
-    /// whose zone is not known is in none.
+    /// Zones that the caller must be in one of; empty is anywhere. For a caller
+    /// whose zone is not known an allowance with zones does not count and a
+    /// denial does: it may well be in one of them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub zones: BTreeSet<String>,
     /// The topic's partitions that this is about; all without it. Only for
@@ -74,7 +75,7 @@ pub struct Caller {
     pub principal: Arc<str>,
     /// Where the connection comes from.
     pub host: IpAddr,
-    /// The zone of that place, where it is known.
+    /// The zone of that place; none where it is not known.
     pub zone: Option<Arc<str>>,
 }
 
@@ -118,6 +119,15 @@ impl<'a> Resource<'a> {
             kind: ResourceType::TransactionalId,
             name,
         }
+    }
+}
+
+// === impl AccessRules ===
+
+impl AccessRules {
+    /// Whether a rule is about some zones only, so that callers' zones matter.
+    pub fn name_zones(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.zones.is_empty())
     }
 }
 

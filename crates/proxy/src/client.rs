@@ -34,6 +34,7 @@ use crate::pump::{Surroundings, pump};
 use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
 use crate::settings::{ClientSettings, Settings};
+use crate::zones::{OwnZone, ZonesInForce};
 
 /// Serves the application's connections.
 #[derive(Clone)]
@@ -43,6 +44,8 @@ struct ClientSidecar {
     identity: IdentityStore,
     own: SpiffeId,
     topology: Topologies,
+    /// The pod's zone, unless the settings say it.
+    place: OwnZone,
     /// Takes turns among the brokers for bootstrap connections.
     turn: Arc<AtomicUsize>,
     names: TopicNames,
@@ -66,8 +69,11 @@ pub async fn run(
     // Rules and quotas are for the nodes' sidecars: none come here.
     let in_force = InForce {
         rules: RulesInForce::default(),
+        zones: ZonesInForce::default(),
         quotas: QuotasInForce::none()?,
+        place: OwnZone::default(),
     };
+    let place = in_force.place.clone();
     let topology = Control::start(
         settings.clone(),
         identity.clone(),
@@ -85,6 +91,7 @@ pub async fn run(
         identity,
         own,
         topology,
+        place,
         turn: Arc::default(),
         listeners: TaskTracker::new(),
         names: TopicNames::default(),
@@ -185,7 +192,8 @@ impl ClientSidecar {
             host: self.settings.addresses.loopback.to_string(),
             brokers_from: self.client.brokers_from,
         };
-        let session = Session::client(routes, self.settings.rack.clone());
+        let rack = self.settings.rack.clone().or_else(|| self.place.get());
+        let session = Session::client(routes, rack);
         let counting = Counting::new(self.metrics.clone(), own, self.names.clone());
         let mut counting = counting.learning_names();
         let end = pump(
@@ -215,7 +223,8 @@ impl ClientSidecar {
     async fn dial(&self, topology: &Topology, node: Option<&Node>) -> Option<Broker> {
         let node = node?;
         let expected: SpiffeId = topology.identity.parse().ok()?;
-        match dial::mesh(&self.identity, &expected, node.address, ports::CLIENT).await {
+        let pod = self.settings.addresses.pod;
+        match dial::mesh(&self.identity, &expected, pod, node.address, ports::CLIENT).await {
             Ok(broker) => Some(broker),
             Err(error) => {
                 let cluster: &ClusterRef = &topology.cluster;

@@ -14,9 +14,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{info, warn};
 use tubeway_config::stream::{
-    ACCESS, Outcome, QUOTAS, Report, SUBSCRIBE_PATH, Subscribe, TOPOLOGY, USAGE_EVERY, Update,
+    ACCESS, MAX_UPDATE, Outcome, PLACE, QUOTAS, Report, SUBSCRIBE_PATH, Subscribe, TOPOLOGY,
+    USAGE_EVERY, Update, ZONES,
 };
-use tubeway_config::{Access, ClusterRef, Quotas, Topology, UsageReporter};
+use tubeway_config::{Access, ClusterRef, Place, Quotas, Topology, UsageReporter, Zones};
 use tubeway_identity::IdentityStore;
 use tubeway_identity::channel::{H2, tls_channel};
 use tubeway_identity::tls::{Expected, client_config_checking_name};
@@ -25,6 +26,7 @@ use tubeway_telemetry::Shutdown;
 use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
 use crate::settings::Settings;
+use crate::zones::{OwnZone, ZonesInForce};
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
@@ -40,13 +42,18 @@ pub struct Control {
     in_force: InForce,
 }
 
-/// What a node's sidecar enforces, as far as the operator has told it.
+/// What the operator has told beside the topology. All but the pod's own zone
+/// is for nodes' sidecars to enforce.
 #[derive(Clone)]
 pub struct InForce {
     /// Who may do what.
     pub rules: RulesInForce,
+    /// Where callers are.
+    pub zones: ZonesInForce,
     /// How much of it.
     pub quotas: QuotasInForce,
+    /// Where this pod is.
+    pub place: OwnZone,
 }
 
 /// Why one attempt at the stream ended.
@@ -63,8 +70,8 @@ enum StreamEnd {
 // === impl Control ===
 
 impl Control {
-    /// Starts from what was saved, and follows the operator in a task. Rules and
-    /// quotas that come are put into `in_force`.
+    /// Starts from what was saved, and follows the operator in a task. What comes
+    /// beside the topology is put into `in_force`.
     pub fn start(
         settings: Arc<Settings>,
         identity: IdentityStore,
@@ -78,7 +85,8 @@ impl Control {
             topology,
             in_force,
         };
-        for concern in [TOPOLOGY, ACCESS, QUOTAS] {
+        // Zones before the rules that need them.
+        for concern in [PLACE, TOPOLOGY, ZONES, ACCESS, QUOTAS] {
             control.restore(concern);
         }
         tokio::spawn(async move {
@@ -131,7 +139,7 @@ impl Control {
         let tls = client_config_checking_name(&self.identity, expected, &[H2]);
         let channel = tls_channel(&plane.address, name, tls)
             .map_err(|e| StreamEnd::Transport(e.to_string()))?;
-        let mut grpc = tonic::client::Grpc::new(channel);
+        let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(MAX_UPDATE);
         grpc.ready()
             .await
             .map_err(|e| StreamEnd::Transport(e.to_string()))?;
@@ -214,6 +222,8 @@ impl Control {
         match concern {
             TOPOLOGY => self.take_topology(document),
             ACCESS => self.take_access(document),
+            ZONES => self.take_zones(document),
+            PLACE => self.take_place(document),
             QUOTAS => self.take_quotas(document),
             other => Err(format!("this sidecar does not know the concern {other:?}")),
         }
@@ -236,6 +246,18 @@ impl Control {
         let new = Access::from_json(document).map_err(|e| e.to_string())?;
         self.check_cluster(&new.cluster)?;
         Ok(self.in_force.rules.replace(new.access))
+    }
+
+    fn take_zones(&self, document: &[u8]) -> Result<bool, String> {
+        let new = Zones::from_json(document).map_err(|e| e.to_string())?;
+        self.check_cluster(&new.cluster)?;
+        Ok(self.in_force.zones.replace(&new))
+    }
+
+    fn take_place(&self, document: &[u8]) -> Result<bool, String> {
+        let new = Place::from_json(document).map_err(|e| e.to_string())?;
+        self.check_cluster(&new.cluster)?;
+        Ok(self.in_force.place.replace(new.zone))
     }
 
     fn take_quotas(&self, document: &[u8]) -> Result<bool, String> {

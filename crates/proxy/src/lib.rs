@@ -21,3 +21,4 @@ mod relay;
 pub mod rules;
 pub mod settings;
 mod socket;
+pub mod zones;

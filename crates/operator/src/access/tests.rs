@@ -9,6 +9,7 @@ use tubeway_policy::acl::{AclBinding, Operation, Permission, ResourceType};
 
 use super::*;
 use crate::fixture::{self, FakeApi, cluster, object};
+use crate::zones::Places;
 
 const ACLS: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/shop/kafkaacls/rules";
 const CLUSTER: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkaclusters/main";
@@ -48,9 +49,11 @@ impl World {
         api.put(ACLS, acl());
         api.put(CLUSTER, cluster.clone());
         let ctx = fixture::context(&api);
+        let (places, _) = Places::new(&ctx.client, false);
         let mut world = Self {
             statuses: Statuses::new(ctx.clone(), CONTROLLER, MANAGER),
             context: Context {
+                zones: ZoneSource::new(places, ctx.zones.clone()),
                 ctx,
                 stores: Stores::fixed(vec![], vec![], vec![]),
                 operator_principal: "User:spiffe://td/ns/t/sa/operator".to_owned(),

@@ -52,6 +52,7 @@ pub async fn reconcile(ctx: &Context, key: &ClusterRef) -> Result<Again> {
     let Some(observed) = Observed::read(&ctx.client, &key.namespace, &key.name).await? else {
         ctx.topologies.forget(key);
         ctx.access.forget(key);
+        ctx.zones.forget(key);
         ctx.quotas.forget(key);
         ctx.admins.remove(key);
         return Ok(Again::Never);

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
-use tubeway_config::stream::{ACCESS, Outcome, TOPOLOGY};
-use tubeway_config::{Access, ClusterRef, Topology};
+use tubeway_config::stream::{ACCESS, Outcome, TOPOLOGY, ZONES};
+use tubeway_config::{Access, ClusterRef, Topology, Zones};
 
 use super::plan::QuotaPlan;
 
@@ -38,6 +38,9 @@ pub type Topologies = Documents<Topology>;
 
 /// Who may do what on each cluster.
 pub type AccessDocuments = Documents<Access>;
+
+/// Where the callers of each cluster are.
+pub type ZoneDocuments = Documents<Zones>;
 
 /// How much anyone may use of each cluster.
 pub type QuotaPlans = Documents<QuotaPlan>;
@@ -110,6 +113,18 @@ impl Document for Topology {
 
 impl Document for Access {
     const CONCERN: &'static str = ACCESS;
+
+    fn cluster(&self) -> &ClusterRef {
+        &self.cluster
+    }
+
+    fn to_json(&self, _: Option<&str>) -> Vec<u8> {
+        Self::to_json(self)
+    }
+}
+
+impl Document for Zones {
+    const CONCERN: &'static str = ZONES;
 
     fn cluster(&self) -> &ClusterRef {
         &self.cluster
@@ -197,6 +212,14 @@ impl<T: Document> Documents<T> {
     pub fn current(&self, cluster: &ClusterRef) -> Option<Arc<Versioned<T>>> {
         let state = self.lock();
         state.clusters.get(cluster)?.documents.borrow().clone()
+    }
+
+    /// The newest document of every cluster that has one.
+    pub fn all(&self) -> Vec<Arc<Versioned<T>>> {
+        let state = self.lock();
+        let entries = state.clusters.values();
+        let documents = entries.filter_map(|entry| entry.documents.borrow().clone());
+        documents.collect()
     }
 
     /// Joins the line for a cluster's document, which may come later.
@@ -318,6 +341,14 @@ impl<T: Document> Subscription<T> {
                 return document;
             }
         }
+    }
+
+    /// The next document, if it is there already.
+    pub fn ready(&mut self) -> Option<Arc<Versioned<T>>> {
+        if !self.documents.has_changed().unwrap_or_default() {
+            return None;
+        }
+        self.documents.borrow_and_update().clone()
     }
 
     /// Makes the document that is already there the next one.

@@ -14,19 +14,26 @@ use tonic::codegen::{Body, BoxFuture, Service, StdError, http};
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
-use tubeway_config::stream::{MAX_REPORT, Report, SERVICE_NAME, SUBSCRIBE_PATH, Subscribe, Update};
-use tubeway_config::{Access, ClusterRef, Topology};
+use tubeway_config::stream::{
+    MAX_REPORT, PLACE, Report, SERVICE_NAME, SUBSCRIBE_PATH, Subscribe, Update,
+};
+use tubeway_config::{Access, ClusterRef, Place, Topology, Zones};
 use tubeway_identity::serve::PeerIdentity;
 use tubeway_policy::SpiffeId;
 
-use super::hub::{AccessDocuments, Document, QuotaPlans, Subscription, Topologies, Versioned};
+use super::hub::{
+    AccessDocuments, Document, QuotaPlans, Subscription, Topologies, Versioned, ZoneDocuments,
+};
 use super::plan::QuotaPlan;
 use super::usage::UsageReports;
 use crate::cluster::names;
 use crate::metrics::Metrics;
+use crate::zones::Places;
 
 /// How long a caller may take to say what it wants.
 const FIRST_REPORT: Duration = Duration::from_secs(10);
+/// How long a sidecar waits at the operator's start until its zone is known.
+const PLACED: Duration = Duration::from_secs(2);
 
 /// Everything that goes over the stream. Clones are one.
 #[derive(Clone, Debug, Default)]
@@ -35,21 +42,25 @@ pub struct Hubs {
     pub topologies: Topologies,
     /// Who may do what.
     pub access: AccessDocuments,
+    /// Where callers are.
+    pub zones: ZoneDocuments,
     /// How much anyone may use.
     pub quotas: QuotaPlans,
     /// What sidecars say was used.
     pub usage: UsageReports,
 }
 
-/// Pushes each cluster's topology to whoever in the mesh asks for it, and
-/// access rules and quotas to the cluster's own nodes.
+/// Pushes each cluster's topology to whoever in the mesh asks for it, with the
+/// zone of its own pod, and access rules, zones and quotas to the cluster's own
+/// nodes.
 ///
 /// A caller must have shown a certificate of the mesh. Acknowledgements and
 /// reports of use count only from callers with the identity of the cluster's
 /// own nodes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ConfigService {
     hubs: Hubs,
+    places: Option<Places>,
     metrics: Arc<Metrics>,
 }
 
@@ -69,6 +80,9 @@ struct Own {
     cluster: ClusterRef,
     pod: String,
     access: Subscription<Access>,
+    zones: Subscription<Zones>,
+    /// Rules that wait for zones to go first.
+    rules: Option<Update>,
     quotas: Subscription<QuotaPlan>,
     usage: UsageReports,
 }
@@ -85,6 +99,7 @@ impl Hubs {
         Self {
             topologies: Topologies::above(version),
             access: AccessDocuments::above(version),
+            zones: ZoneDocuments::above(version),
             quotas: QuotaPlans::above(version),
             usage: UsageReports::default(),
         }
@@ -94,6 +109,7 @@ impl Hubs {
     pub fn close(&self) {
         self.topologies.close();
         self.access.close();
+        self.zones.close();
         self.quotas.close();
     }
 }
@@ -103,7 +119,18 @@ impl Hubs {
 impl ConfigService {
     /// Serves what these hold.
     pub fn new(hubs: Hubs, metrics: Arc<Metrics>) -> Self {
-        Self { hubs, metrics }
+        Self {
+            hubs,
+            places: None,
+            metrics,
+        }
+    }
+
+    /// The same; sidecars are also told in which zone they are.
+    #[must_use]
+    pub fn with_places(mut self, places: Places) -> Self {
+        self.places = Some(places);
+        self
     }
 
     fn open(&self, request: Request<Streaming<Report>>) -> Result<Updates, Status> {
@@ -147,6 +174,10 @@ impl ConfigService {
         };
         let topology = self.hubs.topologies.subscribe(&cluster, node);
         let _counted = Counted::new(&self.metrics);
+        if let Some(place) = self.place(caller, &wanted, cluster).await {
+            // A caller that has gone already is found out by the session.
+            let _ = updates.send(Ok(place)).await;
+        }
         let session = Session {
             topology: topology.ok_or_else(stopping)?.from_now(),
             own,
@@ -154,6 +185,27 @@ impl ConfigService {
             updates: updates.clone(),
         };
         session.run().await
+    }
+}
+
+impl ConfigService {
+    /// Where the caller's pod is. Which one that is it says itself, but not of
+    /// which namespace, and it deceives nobody but itself.
+    async fn place(
+        &self,
+        caller: &SpiffeId,
+        wanted: &Subscribe,
+        cluster: ClusterRef,
+    ) -> Option<Update> {
+        let places = self.places.as_ref()?;
+        let (namespace, _) = caller.service_account()?;
+        timeout(PLACED, places.ready()).await.ok()?.ok()?;
+        let zone = places.zone_of(namespace, &wanted.pod)?;
+        Some(Update {
+            concern: PLACE.to_owned(),
+            version: 1,
+            document: Place { cluster, zone }.to_json(),
+        })
     }
 }
 
@@ -232,6 +284,7 @@ impl Session {
         match (outcome.concern.as_str(), &self.own) {
             (Topology::CONCERN, _) => self.topology.acknowledge(outcome),
             (Access::CONCERN, Some(own)) => own.access.acknowledge(outcome),
+            (Zones::CONCERN, Some(own)) => own.zones.acknowledge(outcome),
             (QuotaPlan::CONCERN, Some(own)) => own.quotas.acknowledge(outcome),
             _ => {}
         }
@@ -248,14 +301,28 @@ impl Own {
             cluster: cluster.clone(),
             pod: pod.to_owned(),
             access: hubs.access.subscribe(cluster, node.clone())?.from_now(),
+            zones: hubs.zones.subscribe(cluster, node.clone())?.from_now(),
+            rules: None,
             quotas: hubs.quotas.subscribe(cluster, node)?.from_now(),
             usage: hubs.usage.clone(),
         })
     }
 
+    /// Zones that were published before access rules go before them.
     async fn next(&mut self) -> Option<Update> {
+        if let Some(rules) = self.rules.take() {
+            return Some(rules);
+        }
         tokio::select! {
-            new = self.access.next() => new.map(|new| update(&self.access, &new)),
+            new = self.zones.next() => new.map(|new| update(&self.zones, &new)),
+            new = self.access.next() => {
+                let rules = new.map(|new| update(&self.access, &new))?;
+                let Some(zones) = self.zones.ready() else {
+                    return Some(rules);
+                };
+                self.rules = Some(rules);
+                Some(update(&self.zones, &zones))
+            }
             new = self.quotas.next() => new.map(|new| update(&self.quotas, &new)),
         }
     }

@@ -141,6 +141,16 @@ impl Authorizer {
             .any(|entry| entry.partitioned)
     }
 
+    /// Whether a rule about some zones concerns this principal: if not, where it
+    /// is does not matter but for its address.
+    pub fn tells_zones_apart(&self, principal: &str) -> bool {
+        let own = self.principals.get(principal);
+        match own {
+            Some(own) if own.super_user => false,
+            own => self.everybody.zoned || own.is_some_and(|own| own.zoned),
+        }
+    }
+
     /// Whether `caller` may do `operation` on at least one resource of this
     /// kind (Kafka's `authorizeByResourceType`). Implied operations do not
     /// count. An allowance of some partitions does, a denial of some does not.
@@ -274,7 +284,7 @@ impl Authorizer {
         buckets
             .flat_map(|bucket| bucket.at(known.host))
             .filter(|entry| {
-                !entry.zoned || self.rules[entry.rule as usize].is_in_zone(known.caller)
+                !entry.zoned || self.rules[entry.rule as usize].counts_in_zone_of(known.caller)
             })
     }
 
@@ -284,7 +294,7 @@ impl Authorizer {
         let rule = &self.rules[allow as usize];
         let is_about = Operations::named_by(rule).has(operation)
             && self.hosts[allow as usize].contains(known.host)
-            && rule.is_in_zone(known.caller);
+            && rule.counts_in_zone_of(known.caller);
         let covering = known
             .kinds(rule.acl.resource_type)
             .flat_map(|kind| kind.covering(rule))

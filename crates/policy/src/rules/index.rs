@@ -85,6 +85,8 @@ pub(super) struct Kind {
 pub(super) struct Principal {
     kinds: [Option<Box<Kind>>; ResourceType::ALL.len()],
     pub(super) super_user: bool,
+    /// Whether a rule is about some zones only.
+    pub(super) zoned: bool,
     pub(super) fingerprint: u64,
 }
 
@@ -287,6 +289,7 @@ impl Principal {
 
     /// Adds a rule; they must come in the order of [`Rule`].
     pub(super) fn add(&mut self, host: Host, index: u32, rule: &Rule) {
+        self.zoned |= !rule.zones.is_empty();
         let kind = self.kinds[place(rule.acl.resource_type)].get_or_insert_default();
         kind.add(host, rule, Entry::new(index, rule));
     }
@@ -316,12 +319,13 @@ fn place(kind: ResourceType) -> usize {
 // === impl Rule ===
 
 impl Rule {
-    /// Whether the caller is in one of the rule's zones, if it has any.
-    pub(super) fn is_in_zone(&self, caller: &Caller) -> bool {
+    /// Whether the rule counts where the caller is, as far as zones go.
+    pub(super) fn counts_in_zone_of(&self, caller: &Caller) -> bool {
         self.zones.is_empty()
-            || caller
-                .zone
-                .as_deref()
-                .is_some_and(|zone| self.zones.contains(zone))
+            || match caller.zone.as_deref() {
+                Some(zone) => self.zones.contains(zone),
+                // Not to be known must not be a way around a denial.
+                None => self.acl.permission == Permission::Deny,
+            }
     }
 }

@@ -6,7 +6,7 @@
 //! a shared machine can go out as this node.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -34,6 +34,8 @@ pub struct Egress {
     pub node_id: u32,
     /// The mesh port, the same on both sides.
     pub port: u16,
+    /// This pod's address.
+    pub pod: IpAddr,
     /// The cluster's nodes' identity: this node's own and the peer's.
     pub nodes: SpiffeId,
     /// The pod's secret.
@@ -116,7 +118,7 @@ impl Egress {
             .ok_or_else(|| {
                 io::Error::new(io::ErrorKind::NotFound, "the peer has no address now")
             })?;
-        dial::mesh(&self.identity, &self.nodes, address, self.port).await
+        dial::mesh(&self.identity, &self.nodes, self.pod, address, self.port).await
     }
 }
 

@@ -46,6 +46,11 @@ impl RunDir {
         replace(&self.path.join("hosts"), text.as_bytes())
     }
 
+    /// Publishes the zone that this node is in, for a broker's next start.
+    pub fn write_rack(&self, zone: &str) -> io::Result<()> {
+        replace(&self.path.join("rack"), zone.as_bytes())
+    }
+
     /// The password of the internal listeners: made once for the life of the
     /// pod, because a sidecar that restarts finds its broker running.
     pub fn peer_secret(&self, make: impl FnOnce() -> String) -> io::Result<String> {

@@ -1,7 +1,9 @@
 //! The way in for clients: who they are becomes the broker's principal.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::net::TcpStream;
@@ -24,6 +26,11 @@ use crate::observe::{ConnectionLine, Counting};
 use crate::pump::{Surroundings, pump};
 use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
+use crate::zones::ZonesInForce;
+
+/// How long a caller waits whose zone matters and is not known yet: that a new
+/// pod has an address is known to the operator a moment after the pod.
+const PLACED: Duration = Duration::from_secs(3);
 
 /// Takes connections of clients.
 #[derive(Clone)]
@@ -42,6 +49,8 @@ pub struct Ingress {
     pub names: TopicNames,
     /// Who may do what.
     pub rules: RulesInForce,
+    /// Where callers are.
+    pub zones: ZonesInForce,
     /// How much of it.
     pub quotas: QuotasInForce,
     /// The sidecar's counters.
@@ -54,6 +63,8 @@ pub struct Ingress {
 struct Answers<'a> {
     ingress: &'a Ingress,
     principal: &'a SpiffeId,
+    /// By which version of the zones the caller has its zone.
+    zones: AtomicU64,
 }
 
 // === impl Ingress ===
@@ -89,22 +100,18 @@ impl Ingress {
             Ok(admitted) => admitted,
             Err(refused) => return line.refused("quota", &refused),
         };
+        let zones = self.zones.version().into();
+        let guard = self.guard(principal, from.ip(), rules).await;
         let broker = match dial::broker(self.broker).await {
             Ok(broker) => broker,
             Err(error) => return line.refused("broker", &error),
         };
-        let caller = Caller {
-            principal,
-            host: from.ip(),
-            zone: None,
-        };
-        let names: SharedNames = Arc::new(self.names.clone());
-        let session =
-            Session::node(Guard::new(caller, rules, names)).limited(charger, self.quotas.now());
         let answers = Answers {
             ingress: &self,
             principal: &client.peer,
+            zones,
         };
+        let session = Session::node(guard).limited(charger, self.quotas.now());
         let mut counting = Counting::new(
             self.metrics.clone(),
             client.peer.as_str(),
@@ -124,6 +131,22 @@ impl Ingress {
 }
 
 impl Ingress {
+    /// What decides about a caller. Waits a moment where the caller's zone
+    /// matters and is not known.
+    async fn guard(&self, principal: Arc<str>, host: IpAddr, rules: Arc<Authorizer>) -> Guard {
+        if rules.tells_zones_apart(&principal) {
+            self.zones.find(host, PLACED).await;
+        }
+        let caller = Caller {
+            principal,
+            host,
+            zone: None,
+        };
+        let names: SharedNames = Arc::new(self.names.clone());
+        let zones = self.zones.clone();
+        Guard::new(caller, rules, names).with_zones(Arc::new(move |host| zones.zone_of(host)))
+    }
+
     /// Holds a connection to the quotas about connections.
     async fn admit(&self, principal: &Arc<str>) -> Result<(Charger, Permit), Refused> {
         let mut charger = self.quotas.charger(principal.clone());
@@ -148,7 +171,12 @@ impl Surroundings for Answers<'_> {
         self.ingress.names.ask(&questions).await
     }
 
+    /// Also the same rules again, where the caller may be in another zone now.
     fn newer_rules(&self, than: &Arc<Authorizer>) -> Option<Arc<Authorizer>> {
+        let zones = self.ingress.zones.version();
+        if self.zones.swap(zones, Ordering::Relaxed) != zones {
+            return self.ingress.rules.current();
+        }
         self.ingress.rules.newer(than)
     }
 }

@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
 use crate::settings::{NodeSettings, Settings};
+use crate::zones::{OwnZone, ZonesInForce};
 use egress::Egress;
 use files::RunDir;
 use ingress::Ingress;
@@ -67,7 +68,9 @@ pub async fn run(
         .context("cannot write peer-secret for the broker")?;
     let in_force = InForce {
         rules: RulesInForce::default(),
+        zones: ZonesInForce::default(),
         quotas: QuotasInForce::none()?,
+        place: OwnZone::default(),
     };
     let topology = Control::start(
         settings.clone(),
@@ -116,6 +119,7 @@ impl NodeSidecar {
             takes_logins,
             names,
             rules: self.in_force.rules.clone(),
+            zones: self.in_force.zones.clone(),
             quotas: self.in_force.quotas.clone(),
             metrics: self.metrics.clone(),
             shutdown: self.shutdown.clone(),
@@ -205,6 +209,12 @@ impl NodeSidecar {
             }
             stays
         });
+        // A broker starts when there is a hosts file, and reads this once.
+        if let Some(zone) = self.in_force.place.get() {
+            self.run_dir
+                .write_rack(&zone)
+                .context("cannot write the rack file for the broker")?;
+        }
         self.run_dir
             .write_hosts(topology, &self.settings.addresses)
             .context("cannot write the hosts file for the broker")
@@ -214,6 +224,7 @@ impl NodeSidecar {
         Egress {
             node_id,
             port,
+            pod: self.settings.addresses.pod,
             nodes: self.nodes.clone(),
             secret: self.secret.clone(),
             topology: self.topology.clone(),

@@ -21,6 +21,7 @@ mod sidecar;
 mod sizes;
 mod stalls;
 mod wire;
+mod zones;
 
 use std::sync::{Mutex, PoisonError};
 

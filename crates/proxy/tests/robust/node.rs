@@ -17,6 +17,7 @@ use tubeway_proxy::node::ingress::Ingress;
 use tubeway_proxy::node::names::TopicNames;
 use tubeway_proxy::quotas::QuotasInForce;
 use tubeway_proxy::rules::RulesInForce;
+use tubeway_proxy::zones::ZonesInForce;
 use tubeway_telemetry::Shutdown;
 
 use crate::authority::{Authority, NODE};
@@ -28,6 +29,7 @@ pub struct Node {
     pub address: SocketAddr,
     pub identity: IdentityStore,
     pub rules: RulesInForce,
+    pub zones: ZonesInForce,
     metrics: Metrics,
     shutdown: Shutdown,
     /// Always there but while this is dropped.
@@ -48,6 +50,7 @@ impl Node {
         let (takes_logins, known) = watch::channel(true);
         let in_force = RulesInForce::default();
         in_force.replace(rules);
+        let zones = ZonesInForce::default();
         let (metrics, shutdown) = (Metrics::default(), Shutdown::default());
         let signer = Arc::new(LoginSigner::generate().expect("a key"));
         let within = runtime.enter();
@@ -64,6 +67,7 @@ impl Node {
                 &shutdown,
             ),
             rules: in_force.clone(),
+            zones: zones.clone(),
             quotas: QuotasInForce::none().expect("no quotas are valid quotas"),
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
@@ -84,6 +88,7 @@ impl Node {
             address,
             identity,
             rules: in_force,
+            zones,
             metrics,
             shutdown,
             runtime: Some(runtime),

@@ -157,7 +157,7 @@ impl Worker {
 
 /// Whether the one partition in a Produce's or Fetch's response was denied. None
 /// where it is not there: a fetch that was under way while the rules changed.
-fn is_denied(answer: &Struct) -> Option<bool> {
+pub fn is_denied(answer: &Struct) -> Option<bool> {
     let topics = answer.structs("Responses");
     let codes: Vec<i64> = topics
         .flat_map(|topic| {

@@ -245,7 +245,7 @@ fn an_unreadable_host_allows_nobody_and_denies_everybody() {
 }
 
 #[test]
-fn a_rule_for_a_zone_is_for_callers_known_to_be_there() {
+fn an_unknown_zone_narrows_an_allowance_and_widens_a_denial() {
     let index = authorizer(&[
         allow("a", Read, "t").in_zone("z1").in_zone("z2"),
         allow("a", Write, "t"),
@@ -258,7 +258,18 @@ fn a_rule_for_a_zone_is_for_callers_known_to_be_there() {
     };
     assert!(may(Some("z1"), Read) && may(Some("z2"), Read));
     assert!(!may(Some("z3"), Read) && !may(None, Read));
-    assert!(!may(Some("z1"), Write) && may(Some("z2"), Write) && may(None, Write));
+    assert!(!may(Some("z1"), Write) && may(Some("z2"), Write) && !may(None, Write));
+}
+
+#[test]
+fn zones_matter_to_whom_a_rule_with_zones_is_about() {
+    let mine = authorizer(&[allow("a", Read, "t").in_zone("z1"), allow("b", Read, "t")]);
+    assert!(mine.tells_zones_apart("User:a") && !mine.tells_zones_apart("User:b"));
+    let mut rules = rules(&[deny("*", Read, "t").in_zone("z1")]);
+    assert!(rules.name_zones());
+    rules.super_users.insert("User:s".to_owned());
+    let everybodys = Authorizer::new(rules);
+    assert!(everybodys.tells_zones_apart("User:b") && !everybodys.tells_zones_apart("User:s"));
 }
 
 // --- partitions ---
@@ -374,8 +385,8 @@ fn any_resource_goes_through_what_conditions_may_take_away() {
         deny("a", Write, "u").at_host("10.0.0.2"),
     ]);
     let any = |host, zone| index.authorize_any(&at("a", host, zone), Write, ResourceType::Topic);
-    assert!(any("11.0.0.1", None));
-    assert!(!any("11.0.0.1", Some("z1")));
+    assert!(any("11.0.0.1", Some("z2")));
+    assert!(!any("11.0.0.1", None) && !any("11.0.0.1", Some("z1")));
     assert!(any("10.0.0.1", Some("z1")));
     assert!(!any("10.0.0.2", Some("z1")));
 }

@@ -74,10 +74,10 @@ fn is_about(rule: &Rule, caller: &Caller) -> bool {
         && !(refused && acl.permission == Permission::Allow)
         && host_matches(rule, caller.host)
         && (rule.zones.is_empty()
-            || caller
-                .zone
-                .as_deref()
-                .is_some_and(|zone| rule.zones.contains(zone)))
+            || match caller.zone.as_deref() {
+                Some(zone) => rule.zones.contains(zone),
+                None => acl.permission == Permission::Deny,
+            })
 }
 
 fn concerns(rule: &Rule, caller: &Caller, resource: Resource<'_>) -> bool {
