@@ -116,9 +116,16 @@ impl Java {
         said.samples.get(name).cloned().unwrap_or_default()
     }
 
+    /// The newest thing that a load has said.
+    pub fn last(&self, name: &str) -> Option<Sample> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(said.failed, [String::new(); 0], "a client failed");
+        said.samples.get(name)?.last().copied()
+    }
+
     /// Waits until a load has said something.
     pub async fn begun(&self, name: &str, within: Duration) {
-        let begun = || !self.samples(name).is_empty();
+        let begun = || self.last(name).is_some();
         wait(begun, within, &format!("{name} has not begun")).await;
     }
 

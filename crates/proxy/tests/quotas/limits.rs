@@ -12,6 +12,9 @@ use crate::world::{PREPARER, World};
 
 /// How far a rate may be off.
 const OFF: f64 = 0.05;
+/// At least so long is measured; where the client's count is coarse, for longer.
+const USUAL: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(20);
 /// By then every client has had the time to be measured, on a machine that has
 /// much else to do.
 const LATEST: Duration = Duration::from_secs(75);
@@ -27,6 +30,7 @@ struct Case {
     per_second: f64,
     client: Client,
     counted: Counted,
+    measured: Duration,
 }
 
 /// Which client, and its properties.
@@ -48,62 +52,80 @@ enum Counted {
     BatchesInLog,
 }
 
+/// A client at its limit.
+struct Running {
+    case: &'static Case,
+    window: Window,
+    /// Where it is one; the Java clients are in one process.
+    kcat: Option<Kcat>,
+}
+
 const ONE: Counted = Counted::ByClient { each: 1.0 };
 
-const CASES: [Case; 12] = [
+static CASES: [Case; 12] = [
     Case {
         name: "produced-bytes",
         dimension: ProducedBytes,
-        per_second: 512.0 * KIB,
+        per_second: 256.0 * KIB,
         client: Client::Java("produce Topic=produced-bytes Size=1000 buffer.memory=1048576"),
         counted: Counted::BytesInLog,
+        measured: USUAL,
     },
     Case {
         name: "kcat-bytes",
         dimension: ProducedBytes,
-        per_second: 512.0 * KIB,
-        client: Client::Kcat(1000, "batch.size=16384 queue.buffering.max.messages=1000"),
+        per_second: 256.0 * KIB,
+        client: Client::Kcat(
+            1000,
+            "max.in.flight=5 batch.size=16384 queue.buffering.max.messages=1000",
+        ),
         counted: Counted::BytesInLog,
+        measured: USUAL,
     },
     Case {
         name: "produced-records",
         dimension: ProducedRecords,
-        per_second: 1_000.0,
+        per_second: 500.0,
         client: Client::Java(
             "produce Topic=produced-records Size=100 batch.size=2000 buffer.memory=65536",
         ),
         counted: ONE,
+        measured: USUAL,
     },
     Case {
         name: "consumed-bytes",
         dimension: ConsumedBytes,
-        per_second: 512.0 * KIB,
+        per_second: 256.0 * KIB,
         client: Client::Java("consume Topic=large Count=bytes fetch.max.bytes=65536"),
         counted: ONE,
+        measured: USUAL,
     },
     Case {
         name: "consumed-records",
         dimension: ConsumedRecords,
-        per_second: 1_000.0,
+        per_second: 500.0,
         client: Client::Java("consume Topic=small Count=records fetch.max.bytes=8192"),
         counted: ONE,
+        measured: USUAL,
     },
     Case {
         name: "requests",
         dimension: Requests,
-        per_second: 50.0,
+        per_second: 25.0,
         client: Client::Java("requests"),
         counted: ONE,
+        measured: USUAL,
     },
     Case {
         name: "kcat-requests",
         dimension: Requests,
-        per_second: 50.0,
+        per_second: 25.0,
         client: Client::Kcat(
             100,
-            "batch.num.messages=1 linger.ms=0 queue.buffering.max.messages=1000",
+            "max.in.flight=5 batch.num.messages=1 linger.ms=0 queue.buffering.max.messages=1000",
         ),
         counted: Counted::BatchesInLog,
+        measured: USUAL,
     },
     Case {
         name: "metadata",
@@ -111,6 +133,7 @@ const CASES: [Case; 12] = [
         per_second: 25.0,
         client: Client::Java("metadata"),
         counted: ONE,
+        measured: USUAL,
     },
     Case {
         name: "commits",
@@ -118,28 +141,32 @@ const CASES: [Case; 12] = [
         per_second: 25.0,
         client: Client::Java("commits Topic=small group.id=commits"),
         counted: ONE,
+        measured: USUAL,
     },
     Case {
         name: "joins-classic",
         dimension: GroupJoins,
-        per_second: 10.0,
-        client: Client::Java("joins Topic=small Members=4 group.protocol=classic"),
+        per_second: 5.0,
+        client: Client::Java("joins Topic=small Members=2 group.protocol=classic"),
         // A member that has no id yet asks twice (KIP-394).
         counted: Counted::ByClient { each: 2.0 },
+        measured: LONG,
     },
     Case {
         name: "joins-consumer",
         dimension: GroupJoins,
-        per_second: 10.0,
-        client: Client::Java("joins Topic=small Members=4 group.protocol=consumer"),
+        per_second: 5.0,
+        client: Client::Java("joins Topic=small Members=2 group.protocol=consumer"),
         counted: ONE,
+        measured: LONG,
     },
     Case {
         name: "connections",
         dimension: ConnectionAttempts,
-        per_second: 10.0,
-        client: Client::Java("connections Clients=2"),
+        per_second: 3.0,
+        client: Client::Java("connections Clients=8"),
         counted: ONE,
+        measured: LONG,
     },
 ];
 
@@ -175,67 +202,97 @@ pub async fn hold_real_clients(world: &World) {
     let limits: Vec<_> = CASES.iter().map(Case::limit).collect();
     world.node.take(&document(&limits));
     let mut java = Java::start(world, "limits");
-    let mut kcats = Vec::new();
-    for case in &CASES {
-        let credentials = world.credentials(case.name);
-        match case.client {
-            Client::Java(what) => java.load(case.name, what, &world.bootstrap(), &credentials),
-            Client::Kcat(size, properties) => {
-                kcats.push(Kcat::produce(
-                    world,
-                    case.name,
-                    size,
-                    properties,
-                    &credentials,
-                ));
-            }
-        }
-    }
-    let mut windows = vec![Window::default(); CASES.len()];
+    let running = CASES
+        .iter()
+        .map(|case| Running::start(case, world, &mut java));
+    let mut running: Vec<_> = running.collect();
     let begun = Instant::now();
-    while begun.elapsed() < LATEST && windows.iter().any(|window| window.rate.is_none()) {
-        for (case, window) in CASES.iter().zip(&mut windows) {
-            if let Some(now) = case.count(world, &java, begun) {
-                window.look(now, world.node.level(case.limit()));
-            }
+    while begun.elapsed() < LATEST && running.iter().any(Running::is_measuring) {
+        for one in running.iter_mut().filter(|one| one.is_measuring()) {
+            one.look(world, &mut java, begun);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let mut wrong = Vec::new();
-    for (case, window) in CASES.iter().zip(windows) {
-        let each = case.counted.each(world, case.name);
-        let rate = window.rate.map_or(0.0, |rate| rate * each);
-        let off = rate / case.per_second - 1.0;
-        let line = format!(
-            "{:<17} {:<18} limit {:>9.1}/s  measured {rate:>11.1}/s  {:>+6.2} %",
-            case.name,
-            case.dimension.as_str(),
-            case.per_second,
-            off * 100.0
-        );
-        println!("{line}");
-        if off.abs() > OFF {
-            wrong.push(line);
+    let reports: Vec<_> = running.iter().map(|one| one.report(world)).collect();
+    let wrong: Vec<_> = reports
+        .into_iter()
+        .filter_map(|(line, right)| {
+            println!("{line}");
+            (!right).then_some(line)
+        })
+        .collect();
+    assert!(wrong.is_empty(), "off by more than 5 %: {wrong:#?}");
+}
+
+// === impl Running ===
+
+impl Running {
+    fn start(case: &'static Case, world: &World, java: &mut Java) -> Self {
+        let credentials = world.credentials(case.name);
+        let kcat = match case.client {
+            Client::Java(what) => {
+                java.load(case.name, what, &world.bootstrap(), &credentials);
+                None
+            }
+            Client::Kcat(size, properties) => {
+                let kcat = Kcat::produce(world, case.name, size, properties, &credentials);
+                Some(kcat)
+            }
+        };
+        Self {
+            case,
+            window: Window::new(case.measured),
+            kcat,
         }
     }
-    assert!(wrong.is_empty(), "off by more than 5 %: {wrong:#?}");
+
+    fn is_measuring(&self) -> bool {
+        self.window.rate.is_none()
+    }
+
+    /// Looks at the count and the quota; ends the client that has been measured.
+    fn look(&mut self, world: &World, java: &mut Java, begun: Instant) {
+        let name = self.case.name;
+        let by_client = matches!(self.case.counted, Counted::ByClient { .. });
+        let now = if by_client {
+            java.last(name)
+        } else {
+            Some(Sample {
+                value: world.written(name),
+                at: begun.elapsed(),
+            })
+        };
+        let Some(now) = now else {
+            return;
+        };
+        self.window.look(now, world.node.level(self.case.limit()));
+        if !self.is_measuring() && self.kcat.take().is_none() {
+            java.stop(name);
+        }
+    }
+
+    /// What to print, and whether it is right.
+    fn report(&self, world: &World) -> (String, bool) {
+        let Case {
+            name, per_second, ..
+        } = self.case;
+        let what = self.case.dimension.as_str();
+        let begin = format!("{name:<17} {what:<18} limit {per_second:>8.0}/s");
+        let Some(rate) = self.window.rate else {
+            let why = "was not held back for long enough to be measured";
+            return (format!("{begin}  {why}"), false);
+        };
+        let rate = rate * self.case.counted.each(world, name);
+        let off = rate / per_second - 1.0;
+        let percent = off * 100.0;
+        let line = format!("{begin}  measured {rate:>10.1}/s  {percent:>+5.2} %");
+        (line, off.abs() <= OFF)
+    }
 }
 
 // === impl Case ===
 
 impl Case {
-    /// What has been counted by now, if anything has.
-    fn count(&self, world: &World, java: &Java, begun: Instant) -> Option<Sample> {
-        let sample = match self.counted {
-            Counted::ByClient { .. } => java.samples(self.name).pop()?,
-            Counted::BytesInLog | Counted::BatchesInLog => Sample {
-                value: world.written(self.name),
-                at: begun.elapsed(),
-            },
-        };
-        Some(sample)
-    }
-
     fn limit(&self) -> Limit {
         Limit {
             account: self.name,

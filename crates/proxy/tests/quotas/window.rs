@@ -8,8 +8,6 @@ use crate::node::Level;
 /// From when a client first owes until the window: what it had sent by then
 /// has reached the broker, and been counted.
 const SETTLE: Duration = Duration::from_secs(2);
-/// At least so long is measured; longer, until the client owes again.
-const MEASURED: Duration = Duration::from_secs(10);
 
 /// A time from one moment at which the client owes to another.
 ///
@@ -17,8 +15,10 @@ const MEASURED: Duration = Duration::from_secs(10);
 /// limit gave in that time: neither the burst adds to it nor a moment in which
 /// the client could not go on takes from it. If it could not for so long that
 /// its bucket was full, all begins anew, with the next moment of owing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct Window {
+    /// Lasts at least so long, and then until the client owes again.
+    measured: Duration,
     owed: Option<Duration>,
     from: Option<Sample>,
     /// What the window came to, a second.
@@ -28,13 +28,22 @@ pub struct Window {
 // === impl Window ===
 
 impl Window {
+    pub fn new(measured: Duration) -> Self {
+        Self {
+            measured,
+            owed: None,
+            from: None,
+            rate: None,
+        }
+    }
+
     /// Takes in what has been counted by now, and what is left of the quota.
     pub fn look(&mut self, now: Sample, level: Level) {
         if self.rate.is_some() {
             return;
         }
         match level {
-            Level::Full => *self = Self::default(),
+            Level::Full => *self = Self::new(self.measured),
             Level::Some => {}
             Level::Owing => self.owing(now),
         }
@@ -47,7 +56,7 @@ impl Window {
             return;
         };
         let over = now.at.saturating_sub(from.at);
-        if over >= MEASURED {
+        if over >= self.measured {
             let more = now.value.saturating_sub(from.value);
             self.rate = Some(more as f64 / over.as_secs_f64());
         }

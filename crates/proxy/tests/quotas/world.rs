@@ -65,7 +65,9 @@ impl World {
             .with_jwks(&jwks)
             .with_warnings_only()
             .with_property("advertised.listeners", &advertised)
-            .with_property("group.coordinator.append.linger.ms", "0");
+            // Members of KIP-848 have their partitions at once, not with the
+            // group's next turn (KIP-1263).
+            .with_property("group.consumer.assignment.interval.ms", "0");
         let broker = TestBroker::start(&tools, &options).await;
         let broker = broker.unwrap_or_else(|error| panic!("{error}"));
         let node_id: SpiffeId = NODE.parse().expect("a SPIFFE id");
