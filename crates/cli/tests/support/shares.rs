@@ -11,16 +11,19 @@ use super::{Installation, run};
 
 /// Records a second that all three brokers together allow.
 const RATE: f64 = 300.0;
-/// How far the sum of a client that uses all brokers may be off.
+/// How far a rate may be off.
 const OFF: f64 = 0.1;
 /// What one that uses a single broker gets at the least.
 const NEARLY_ALL: f64 = 0.9;
 /// In which the bursts are used up.
 const SETTLE: Duration = Duration::from_secs(4);
-const WINDOW: Duration = Duration::from_secs(8);
-/// Windows until the shares must be right: a round of the operator's is 2 s,
-/// and it moves a share by a part of what is missing.
-const WINDOWS: usize = 5;
+const WINDOW: Duration = Duration::from_secs(10);
+/// Windows until a rate must be right: the operator's round takes 2 s and moves
+/// a share by a part of what is missing, and the machine may be busy.
+const WINDOWS: usize = 6;
+/// What a window may have beside the limit after one in which the client did
+/// not get on: the burst of one second.
+const SAVED: f64 = 0.1;
 
 /// A kcat that produces to the topic as fast as it is let; dropped, it ends.
 struct Load {
@@ -48,12 +51,12 @@ pub async fn a_limit_of_the_cluster_follows_its_use(on: &Installation) -> Result
     Ok(())
 }
 
-/// Records a second in one window after the other, until one has so much of
-/// the limit.
+/// Records a second in one window after the other, until one has the limit, or
+/// so much of it.
 async fn settled(through: &Connection, at_least: f64) -> Result<Vec<f64>> {
     let mut rates = Vec::new();
     tokio::time::sleep(SETTLE).await;
-    while rates.len() < WINDOWS && rates.last().is_none_or(|rate| *rate < at_least * RATE) {
+    while rates.len() < WINDOWS && !rates.last().is_some_and(|rate| is_right(*rate, at_least)) {
         let (first, begun) = (records(through)?, Instant::now());
         tokio::time::sleep(WINDOW).await;
         let more = records(through)? - first;
@@ -62,13 +65,18 @@ async fn settled(through: &Connection, at_least: f64) -> Result<Vec<f64>> {
     Ok(rates)
 }
 
+fn is_right(rate: f64, at_least: f64) -> bool {
+    (at_least * RATE..=(1.0 + OFF) * RATE).contains(&rate)
+}
+
 fn report(whose: &str, rates: &[f64], at_least: f64) -> Result<()> {
     println!("{RATE} records a second for the cluster, a client of {whose}: {rates:.1?}");
     for rate in rates {
-        ensure!(*rate <= (1.0 + OFF) * RATE, "{whose}: {rates:?}");
+        let most = (1.0 + OFF + SAVED) * RATE;
+        ensure!(*rate <= most, "{whose}, more than {most}: {rates:?}");
     }
     let last = rates.last().context("no rate")?;
-    ensure!(*last >= at_least * RATE, "{whose}: {rates:?}");
+    ensure!(is_right(*last, at_least), "{whose}: {rates:?}");
     Ok(())
 }
 

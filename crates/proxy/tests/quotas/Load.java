@@ -156,21 +156,23 @@ public final class Load {
     }
 
     /**
-     * One record at a time, at a rate. Says nanoseconds from when each was to be sent until it was
-     * acknowledged, so that what waits behind a late one is late too.
+     * One record at a time, at most so many a second. Says nanoseconds from when each was to be
+     * sent, which is not before the one ahead of it was acknowledged, to its own acknowledgement.
      */
     private void pace() throws Exception {
         byte[] value = new byte[number("Size")];
         long every = 1_000_000_000L / number("Rate");
         try (KafkaProducer<byte[], byte[]> producer = producer()) {
             producer.send(new ProducerRecord<>(own.get("Topic"), value)).get();
-            for (long due = System.nanoTime() + every; !stopped; due += every) {
+            long due = System.nanoTime();
+            while (!stopped) {
                 for (long left = due - System.nanoTime(); left > 0; left = due - System.nanoTime()) {
                     LockSupport.parkNanos(left);
                 }
                 producer.send(new ProducerRecord<>(own.get("Topic"), value)).get();
                 long now = System.nanoTime();
                 say(now + " " + (now - due));
+                due = Math.max(due + every, now);
             }
         }
     }
