@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustls::pki_types::UnixTime;
 use support::mesh::{Connection, apply, check, round_trip, topic};
-use support::{Installation, eventually, net, rules, zones};
+use support::{Installation, eventually, net, rules, shares, zones};
 use tubeway_identity::ca::{AuthorityPem, CertificateAuthority};
 use tubeway_launcher::kafka_dist::KafkaDist;
 use tubeway_testing::capture::{Capture, Verdict};
@@ -62,6 +62,9 @@ fn trials(shared: Option<&Shared>) -> Vec<Trial> {
         trial("every_client_s_records_arrive_once_and_in_order", clients),
         trial("a_quota_holds_a_producer_to_its_rate", |on| {
             block_on(rules::a_quota_holds_a_producer_to_its_rate(on))
+        }),
+        trial("a_limit_of_the_cluster_follows_its_use", |on| {
+            block_on(shares::a_limit_of_the_cluster_follows_its_use(on))
         }),
         trial("an_acl_goes_down_to_the_partition", |on| {
             block_on(rules::an_acl_goes_down_to_the_partition(on))

@@ -6,6 +6,7 @@
 pub mod mesh;
 pub mod net;
 pub mod rules;
+pub mod shares;
 pub mod zones;
 
 use std::net::{Ipv4Addr, TcpListener};

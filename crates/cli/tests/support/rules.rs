@@ -149,7 +149,8 @@ fn produced(metrics: &[String], topic: &str) -> Result<u64> {
     Ok(sum)
 }
 
-fn ready(on: &Installation, what: &str) -> Result<()> {
+/// Waits until an object of namespace `shop` is ready.
+pub fn ready(on: &Installation, what: &str) -> Result<()> {
     let args = [
         "wait",
         "-n",
@@ -162,7 +163,7 @@ fn ready(on: &Installation, what: &str) -> Result<()> {
 }
 
 /// A topic that `account` may produce to and consume.
-fn topic(name: &str, partitions: u32, account: &str) -> String {
+pub fn topic(name: &str, partitions: u32, account: &str) -> String {
     TOPIC
         .replace("NAME", name)
         .replace("PARTITIONS", &partitions.to_string())
