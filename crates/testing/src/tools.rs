@@ -1,4 +1,4 @@
-//! The programs that tests run: Kafka's own, kcat, Python with kafka-python.
+//! The programs that tests run: Kafka's own, kcat, Python with its Kafka clients.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,6 +13,9 @@ use tubeway_launcher::kafka_dist::{
 
 /// What kafka-python needs, pinned with hashes.
 const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
+/// The same for confluent-kafka, which is librdkafka. On its own: there are
+/// wheels for some Pythons only.
+const CONFLUENT: &str = include_str!("../python/confluent.txt");
 
 /// Small, quick to start, quiet: several of these run next to each other.
 const JVM_OPTIONS: &[&str] = &[
@@ -51,8 +54,8 @@ pub enum ToolsError {
         /// The Debian package that has it.
         package: &'static str,
     },
-    /// kafka-python could not be installed.
-    #[error("could not install kafka-python: {step}: {detail}")]
+    /// A Python package could not be installed.
+    #[error("could not install what a Python client needs: {step}: {detail}")]
     Python {
         /// What was run.
         step: String,
@@ -110,9 +113,18 @@ impl Tools {
 
     /// A Python that has kafka-python; blocks, for seconds the first time.
     pub fn python(&self) -> Result<PathBuf, ToolsError> {
+        self.python_with("python", REQUIREMENTS)
+    }
+
+    /// A Python that has confluent-kafka; blocks, for seconds the first time.
+    pub fn confluent(&self) -> Result<PathBuf, ToolsError> {
+        self.python_with("confluent", CONFLUENT)
+    }
+
+    fn python_with(&self, name: &str, requirements: &str) -> Result<PathBuf, ToolsError> {
         // The folder's name follows from what is in it: a new pin is a new folder.
-        let pins = crc32c::crc32c(REQUIREMENTS.as_bytes());
-        let venv = self.cache_dir.join(format!("python-{pins:08x}"));
+        let pins = crc32c::crc32c(requirements.as_bytes());
+        let venv = self.cache_dir.join(format!("{name}-{pins:08x}"));
         let python = venv.join("bin/python");
         let done = venv.join("installed");
         let _lock = lock(&venv.with_extension("lock"))
@@ -128,8 +140,8 @@ impl Tools {
         run(BlockingCommand::new("python3")
             .args(["-m", "venv"])
             .arg(&venv))?;
-        let requirements = venv.join("requirements.txt");
-        fs::write(&requirements, REQUIREMENTS)
+        let pinned = venv.join("requirements.txt");
+        fs::write(&pinned, requirements)
             .map_err(|error| failed("write the requirements", &error.to_string()))?;
         run(BlockingCommand::new(&python)
             .args([
@@ -140,7 +152,7 @@ impl Tools {
                 "--disable-pip-version-check",
             ])
             .args(["--require-hashes", "-r"])
-            .arg(&requirements))?;
+            .arg(&pinned))?;
         File::create(&done).map_err(|error| failed("finish", &error.to_string()))?;
         Ok(python)
     }

@@ -24,6 +24,14 @@ use super::{Access, Case, Exists, NameOf, Questions, Verdict, groups, topics, tr
 /// A name that no topic can have. Asked for where nothing is to be asked for: in
 /// version 0 no name at all means all topics.
 const NO_TOPIC: &str = ".";
+/// A partition's lists of brokers.
+pub(super) const REPLICAS: [&str; 5] = [
+    "ReplicaNodes",
+    "IsrNodes",
+    "OfflineReplicas",
+    "EligibleLeaderReplicas",
+    "LastKnownElr",
+];
 
 /// What is done to a response.
 #[derive(Debug, Default)]
@@ -268,11 +276,10 @@ pub(super) fn hide_partitions(access: &Access<'_>, topic: &mut Struct) {
         partition.set("ErrorCode", TOPIC_DENIED);
         partition.set("LeaderId", -1);
         partition.set("LeaderEpoch", -1);
-        for replicas in ["ReplicaNodes", "IsrNodes", "OfflineReplicas"] {
+        // Brokers never send null where they might, and Java's admin client
+        // does not expect it.
+        for replicas in REPLICAS {
             partition.set(replicas, Value::ints([]));
-        }
-        for replicas in ["EligibleLeaderReplicas", "LastKnownElr"] {
-            partition.set(replicas, Value::Null);
         }
     }
 }

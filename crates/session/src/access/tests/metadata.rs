@@ -377,3 +377,28 @@ fn who_uses_no_partition_sees_all() {
     let topic = described.structs("Topics").next().unwrap();
     assert_eq!(partitions(topic), [(0, 0, 1, 5, 5)]);
 }
+
+/// Java's admin client takes a missing list for an error of its own.
+#[test]
+fn what_lists_a_hidden_partition_has_are_there_and_empty() {
+    let world = World::nobody().on_partitions(Read, "t", "1");
+    let described = super::world::response(75, 0);
+    let mut topic = entry(&described, "Topics", &[("Name", "t".into())]);
+    for index in 0..2 {
+        let mut partition = partition(&topic, index);
+        for list in ["EligibleLeaderReplicas", "LastKnownElr"] {
+            partition.set(list, Value::ints([2]));
+        }
+        tree::push(&mut topic, "Partitions", partition);
+    }
+    super::super::metadata::hide_partitions(&world.access(), &mut topic);
+    let lists = |partition: &Struct| {
+        super::super::metadata::REPLICAS.map(|list| {
+            let null = tree::is_null(partition, list);
+            (!null).then(|| tree::ints(partition, list).len())
+        })
+    };
+    let partitions: Vec<_> = topic.structs("Partitions").map(lists).collect();
+    let seen = [2, 2, 1, 1, 1].map(Some);
+    assert_eq!(partitions, [[Some(0); 5], seen]);
+}
