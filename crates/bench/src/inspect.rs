@@ -49,7 +49,7 @@ impl Sizes {
     /// For figures; `quick` for a look whether it works.
     pub fn new(rounds: usize, quick: bool) -> Self {
         let (exchanges, bytes) = if quick {
-            (64, 10_000)
+            (160, 10_000)
         } else {
             (16_384, 16 << 20)
         };
@@ -89,11 +89,13 @@ impl Case {
         })
     }
 
-    /// `number` exchanges, as many at a time in flight as there are kinds of
-    /// them; keeps the nanoseconds that a request and a response took.
+    /// At least `number` exchanges, as many at a time in flight as there are
+    /// of them; keeps the nanoseconds that a request and a response took in the
+    /// median of these times, which what else the machine does hardly moves.
     fn round(&mut self, number: usize) -> Result<()> {
-        let (mut requests, mut responses, mut done) = (0, 0, 0);
-        while done < number {
+        let each = self.exchanges.len() as f64;
+        let (mut requests, mut responses) = (Samples::default(), Samples::default());
+        for _ in 0..number.div_ceil(self.exchanges.len()) {
             // Made outside of what is timed: the pump has read them already.
             let read = |exchange: &Exchange| BytesMut::from(&*exchange.response);
             let mut buffers: Vec<BytesMut> = self.exchanges.iter().map(read).collect();
@@ -101,16 +103,16 @@ impl Case {
             for exchange in &self.exchanges {
                 self.conversation.request(&exchange.request)?;
             }
-            requests += begun.elapsed().as_nanos();
+            requests.push(begun.elapsed().as_nanos() as f64 / each);
             let begun = Instant::now();
             for buffer in &mut buffers {
                 self.conversation.response(buffer)?;
             }
-            responses += begun.elapsed().as_nanos();
-            done += self.exchanges.len();
+            responses.push(begun.elapsed().as_nanos() as f64 / each);
         }
-        self.requests.push(requests as f64 / done as f64);
-        self.responses.push(responses as f64 / done as f64);
+        let median = |samples: &Samples| samples.summary(0).map_or(0.0, |all| all.median);
+        self.requests.push(median(&requests));
+        self.responses.push(median(&responses));
         Ok(())
     }
 }
@@ -185,7 +187,7 @@ pub fn by_partitions(sizes: &Sizes) -> Result<Table> {
         let [exchange] = &case.exchanges[..] else {
             return 1;
         };
-        (sizes.bytes / (exchange.request.len() + exchange.response.len())).clamp(2, 4_096)
+        (sizes.bytes / (exchange.request.len() + exchange.response.len())).clamp(9, 4_096)
     };
     for (_, case) in &mut cases {
         case.round(number(case))?;
