@@ -19,6 +19,8 @@ use crate::world;
 const TOPICS: usize = 16;
 /// Rules in force while the number of partitions grows.
 const RULES: usize = 1_000;
+/// Bytes of messages between two readings of the clock, about.
+const AT_ONCE: usize = 1 << 20;
 
 /// How much is measured.
 #[derive(Debug, Clone)]
@@ -187,14 +189,16 @@ pub fn by_partitions(sizes: &Sizes) -> Result<Table> {
             ("Fetch v17", fetch(17, 0, partitions, &records)?),
         ];
         for (kind, exchange) in all {
-            cases.push((partitions, Case::new(kind, &rules, topics, vec![exchange])?));
+            // Several at once, so that reading the clock is lost in them.
+            let bytes = exchange.request.len() + exchange.response.len();
+            let exchanges = vec![exchange; (AT_ONCE / bytes).clamp(1, 64)];
+            cases.push((partitions, Case::new(kind, &rules, topics, exchanges)?));
         }
     }
     let number = |case: &Case| {
-        let [exchange] = &case.exchanges[..] else {
-            return 1;
-        };
-        (sizes.bytes / (exchange.request.len() + exchange.response.len())).clamp(9, 4_096)
+        let exchange = &case.exchanges[0];
+        let bytes = exchange.request.len() + exchange.response.len();
+        (sizes.bytes / bytes).max(9 * case.exchanges.len())
     };
     for (_, case) in &mut cases {
         case.round(number(case))?;

@@ -1,7 +1,7 @@
 //! `bench-proxy`: what the data path costs, beside a bare relay and Envoy.
 //! docs/bench.md says what is measured and how to read it.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Parser as _;
 use tubeway_bench::field::Field;
 use tubeway_bench::route::Kind;
@@ -86,9 +86,18 @@ impl std::fmt::Display for Figure {
 #[tokio::main]
 async fn main() -> Result<()> {
     let Cli { part, asked } = Cli::parse();
+    let ended = tubeway_telemetry::on_signal()?;
     match part {
-        Some(Part::Relay(options)) => relay::run(options).await,
-        None => bench(asked).await,
+        Some(Part::Relay(options)) => tokio::select! {
+            done = relay::run(options) => done,
+            () = ended.wait() => Ok(()),
+        },
+        // Whatever ends it, no process of its own is left: they end with what
+        // holds them.
+        None => tokio::select! {
+            done = bench(asked) => done,
+            () = ended.wait() => bail!("interrupted"),
+        },
     }
 }
 
