@@ -2,7 +2,6 @@
 //! nothing but the session's own work is in the figures.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use bytes::BytesMut;
@@ -106,12 +105,12 @@ impl Case {
             for exchange in &self.exchanges {
                 self.conversation.request(&exchange.request)?;
             }
-            requests.push((used() - begun).as_nanos() as f64 / each);
+            requests.push((used() - begun) / each);
             let begun = used();
             for buffer in &mut buffers {
                 self.conversation.response(buffer)?;
             }
-            responses.push((used() - begun).as_nanos() as f64 / each);
+            responses.push((used() - begun) / each);
         }
         let median = |samples: &Samples| samples.summary(0).map_or(0.0, |all| all.median);
         self.requests.push(median(&requests));
@@ -120,10 +119,11 @@ impl Case {
     }
 }
 
-/// Processor time of this thread: what it waits for others does not count.
-fn used() -> Duration {
+/// Nanoseconds of processor time of this thread: what it waits for others does
+/// not count.
+fn used() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
 /// D6: one request and its answer, by the number of rules in force.
