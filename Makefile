@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 .PHONY: build up test test-quick soak differential fuzz bench-proxy lint deny doc crds tools
 
 build:            ## all programs, release
-	$(CARGO) build --release --bins
+	$(CARGO) build --release --bins --workspace --exclude tubeway-bench
 
 up: build         ## everything on this machine; Ctrl-C stops it
 	./target/release/tubeway up $(ARGS)

@@ -2,10 +2,10 @@
 //! nothing but the session's own work is in the figures.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::Result;
 use bytes::BytesMut;
+use rustix::time::{ClockId, clock_gettime};
 use tubeway_policy::rules::Authorizer;
 
 use crate::conversation::Conversation;
@@ -18,6 +18,8 @@ use crate::world;
 const TOPICS: usize = 16;
 /// Rules in force while the number of partitions grows.
 const RULES: usize = 1_000;
+/// Bytes of messages between two readings of the clock, about.
+const AT_ONCE: usize = 1 << 20;
 
 /// How much is measured.
 #[derive(Debug, Clone)]
@@ -49,7 +51,7 @@ impl Sizes {
     /// For figures; `quick` for a look whether it works.
     pub fn new(rounds: usize, quick: bool) -> Self {
         let (exchanges, bytes) = if quick {
-            (64, 10_000)
+            (160, 10_000)
         } else {
             (16_384, 16 << 20)
         };
@@ -89,30 +91,39 @@ impl Case {
         })
     }
 
-    /// `number` exchanges, as many at a time in flight as there are kinds of
-    /// them; keeps the nanoseconds that a request and a response took.
+    /// At least `number` exchanges, as many at a time in flight as there are
+    /// of them; keeps the nanoseconds that a request and a response took in the
+    /// median of these times.
     fn round(&mut self, number: usize) -> Result<()> {
-        let (mut requests, mut responses, mut done) = (0, 0, 0);
-        while done < number {
+        let each = self.exchanges.len() as f64;
+        let (mut requests, mut responses) = (Samples::default(), Samples::default());
+        for _ in 0..number.div_ceil(self.exchanges.len()) {
             // Made outside of what is timed: the pump has read them already.
             let read = |exchange: &Exchange| BytesMut::from(&*exchange.response);
             let mut buffers: Vec<BytesMut> = self.exchanges.iter().map(read).collect();
-            let begun = Instant::now();
+            let begun = used();
             for exchange in &self.exchanges {
                 self.conversation.request(&exchange.request)?;
             }
-            requests += begun.elapsed().as_nanos();
-            let begun = Instant::now();
+            requests.push((used() - begun) / each);
+            let begun = used();
             for buffer in &mut buffers {
                 self.conversation.response(buffer)?;
             }
-            responses += begun.elapsed().as_nanos();
-            done += self.exchanges.len();
+            responses.push((used() - begun) / each);
         }
-        self.requests.push(requests as f64 / done as f64);
-        self.responses.push(responses as f64 / done as f64);
+        let median = |samples: &Samples| samples.summary(0).map_or(0.0, |all| all.median);
+        self.requests.push(median(&requests));
+        self.responses.push(median(&responses));
         Ok(())
     }
+}
+
+/// Nanoseconds of processor time of this thread: what it waits for others does
+/// not count.
+fn used() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
 /// D6: one request and its answer, by the number of rules in force.
@@ -178,14 +189,16 @@ pub fn by_partitions(sizes: &Sizes) -> Result<Table> {
             ("Fetch v17", fetch(17, 0, partitions, &records)?),
         ];
         for (kind, exchange) in all {
-            cases.push((partitions, Case::new(kind, &rules, topics, vec![exchange])?));
+            // Several at once, so that reading the clock is lost in them.
+            let bytes = exchange.request.len() + exchange.response.len();
+            let exchanges = vec![exchange; (AT_ONCE / bytes).clamp(1, 64)];
+            cases.push((partitions, Case::new(kind, &rules, topics, exchanges)?));
         }
     }
     let number = |case: &Case| {
-        let [exchange] = &case.exchanges[..] else {
-            return 1;
-        };
-        (sizes.bytes / (exchange.request.len() + exchange.response.len())).clamp(2, 4_096)
+        let exchange = &case.exchanges[0];
+        let bytes = exchange.request.len() + exchange.response.len();
+        (sizes.bytes / bytes).max(9 * case.exchanges.len())
     };
     for (_, case) in &mut cases {
         case.round(number(case))?;

@@ -3,7 +3,7 @@
 //! | module | has |
 //! |---|---|
 //! | [`inspect`] | D6, D7: the session alone, without sockets |
-//! | [`throughput`], [`latency`], [`idle`] | D1, D3, D4: pairs of processes in front of a real broker |
+//! | [`throughput`], [`raw`], [`latency`], [`idle`] | D1, D3, D4: pairs of processes in front of a real broker |
 //! | [`field`], [`route`], [`pair`] | the broker, the ways to it, what stands on them |
 
 pub mod authority;
@@ -17,6 +17,7 @@ pub mod latency;
 pub mod messages;
 pub mod pair;
 pub mod process;
+pub mod raw;
 pub mod relay;
 pub mod route;
 pub mod setup;

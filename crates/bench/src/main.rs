@@ -1,11 +1,11 @@
 //! `bench-proxy`: what the data path costs, beside a bare relay and Envoy.
 //! docs/bench.md says what is measured and how to read it.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Parser as _;
 use tubeway_bench::field::Field;
 use tubeway_bench::route::Kind;
-use tubeway_bench::{idle, inspect, latency, relay, setup, throughput};
+use tubeway_bench::{idle, inspect, latency, raw, relay, setup, throughput};
 
 /// Measures the data path and prints Markdown.
 #[derive(Debug, clap::Parser)]
@@ -49,6 +49,8 @@ struct Asked {
 enum Figure {
     /// Processor time for a gigabyte.
     D1,
+    /// The same, with a client whose requests are always 16 KB.
+    D1Raw,
     /// Latency of a Produce.
     D3,
     /// Memory.
@@ -62,11 +64,18 @@ enum Figure {
 // === impl Figure ===
 
 impl Figure {
-    const ALL: [Self; 5] = [Self::D1, Self::D3, Self::D4, Self::D6, Self::D7];
+    const ALL: [Self; 6] = [
+        Self::D1,
+        Self::D1Raw,
+        Self::D3,
+        Self::D4,
+        Self::D6,
+        Self::D7,
+    ];
 
     /// Whether it needs a broker and pairs.
     fn is_of_processes(self) -> bool {
-        matches!(self, Self::D1 | Self::D3 | Self::D4)
+        matches!(self, Self::D1 | Self::D1Raw | Self::D3 | Self::D4)
     }
 }
 
@@ -74,6 +83,7 @@ impl std::fmt::Display for Figure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = match self {
             Self::D1 => "d1",
+            Self::D1Raw => "d1-raw",
             Self::D3 => "d3",
             Self::D4 => "d4",
             Self::D6 => "d6",
@@ -86,9 +96,18 @@ impl std::fmt::Display for Figure {
 #[tokio::main]
 async fn main() -> Result<()> {
     let Cli { part, asked } = Cli::parse();
+    let ended = tubeway_telemetry::on_signal()?;
     match part {
-        Some(Part::Relay(options)) => relay::run(options).await,
-        None => bench(asked).await,
+        Some(Part::Relay(options)) => tokio::select! {
+            done = relay::run(options) => done,
+            () = ended.wait() => Ok(()),
+        },
+        // Whatever ends it, no process of its own is left: they end with what
+        // holds them.
+        None => tokio::select! {
+            done = bench(asked) => done,
+            () = ended.wait() => bail!("interrupted"),
+        },
     }
 }
 
@@ -130,6 +149,13 @@ async fn processes(asked: &Asked, rounds: usize) -> Result<()> {
         );
         let sizes = throughput::Sizes { rounds, gigabytes };
         println!("{}", throughput::measure(&field, &lanes, sizes).await?);
+    }
+    if asked.only.contains(&Figure::D1Raw) {
+        let gigabytes = if asked.quick { 0.01 } else { asked.gigabytes };
+        println!("\nD1 raw: {gigabytes} GB a run, acks=1, 16 KB requests, 5 in flight\n");
+        let sizes = throughput::Sizes { rounds, gigabytes };
+        let measured = tokio::task::block_in_place(|| raw::measure(&lanes, sizes));
+        println!("{}", measured?);
     }
     if asked.only.contains(&Figure::D3) {
         let (requests, warm_up) = if asked.quick {

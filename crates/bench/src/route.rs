@@ -5,6 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use tubeway_config::ports;
 
+/// Ports of the broker's listeners that have no port of their own in the mesh.
+const OTHERS_FROM: u16 = 9_100;
+
 /// What stands between the client and the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -102,9 +105,18 @@ impl Route {
         (self.node.address, ports::CLIENT).into()
     }
 
-    /// Where the broker listens for the node's half.
+    /// Where the broker listens for the node's half: on the port of the mesh
+    /// for the sidecar, and else on one that no other listener has, as Kafka
+    /// wants it whatever the address.
     pub fn broker(self) -> SocketAddr {
-        (self.node.loopback, ports::CLIENT).into()
+        let port = match self.kind {
+            Kind::Tubeway => ports::CLIENT,
+            Kind::Plain => OTHERS_FROM,
+            Kind::Envoy => OTHERS_FROM + 1,
+            // Sizes are those of `Kind::ALL`: far below the ports that are left.
+            Kind::Relay(kib) => OTHERS_FROM + 1 + kib as u16,
+        };
+        (self.node.loopback, port).into()
     }
 
     /// The broker's listener for this way, in its configuration.
@@ -146,6 +158,8 @@ mod tests {
             })
             .collect();
         assert_eq!(all.len(), 3 * Kind::ALL.len());
+        let ports = routes.map(|route| route.broker().port());
+        assert_eq!(BTreeSet::from(ports).len(), Kind::ALL.len());
     }
 
     #[test]

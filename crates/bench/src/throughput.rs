@@ -24,13 +24,49 @@ pub struct Sizes {
 
 /// What the runs on one way have shown.
 #[derive(Debug, Default)]
-struct Shown {
+pub(crate) struct Shown {
     /// Seconds for a gigabyte, of each half and of both.
     client: Samples,
     node: Samples,
     both: Samples,
     /// Megabytes a second.
     rate: Samples,
+}
+
+/// One run on one way: the processor time that its halves had had before.
+pub(crate) struct Run([f64; 2]);
+
+// === impl Run ===
+
+impl Run {
+    /// To be called before the first byte.
+    pub(crate) fn begin(lane: &Lane) -> Result<Self> {
+        Ok(Self(used(lane)?))
+    }
+
+    /// After the last one: of so many gigabytes, at so many megabytes a second.
+    pub(crate) fn end(
+        self,
+        lane: &Lane,
+        gigabytes: f64,
+        rate: f64,
+        shown: &mut Shown,
+    ) -> Result<()> {
+        let now = used(lane)?;
+        let [client, node] = [0, 1].map(|half| (now[half] - self.0[half]) / gigabytes);
+        shown.client.push(client);
+        shown.node.push(node);
+        shown.both.push(client + node);
+        shown.rate.push(rate);
+        Ok(())
+    }
+}
+
+fn used(lane: &Lane) -> Result<[f64; 2]> {
+    match &lane.pair {
+        Some(pair) => Ok([pair.client.cpu()?, pair.node.cpu()?]),
+        None => Ok([0.0; 2]),
+    }
 }
 
 /// Runs the producer over every way in turn.
@@ -46,25 +82,14 @@ pub async fn measure(field: &Field, lanes: &[Lane], sizes: Sizes) -> Result<Tabl
         }
         eprintln!("D1: round {} of {}", round + 1, sizes.rounds);
     }
-    table(lanes, &shown)
+    table("D1: way", lanes, &shown)
 }
 
 async fn run(field: &Field, lane: &Lane, gigabytes: f64, shown: &mut Shown) -> Result<()> {
-    let cpu = || match &lane.pair {
-        Some(pair) => Ok([pair.client.cpu()?, pair.node.cpu()?]),
-        None => anyhow::Ok([0.0; 2]),
-    };
-    let before = cpu()?;
+    let run = Run::begin(lane)?;
     let records = (gigabytes * GIGA / RECORD as f64).ceil() as u64;
     let rate = produce(field, lane, records).await?;
-    let after = cpu()?;
-    let bytes = (records * RECORD) as f64 / GIGA;
-    let [client, node] = [0, 1].map(|half| (after[half] - before[half]) / bytes);
-    shown.client.push(client);
-    shown.node.push(node);
-    shown.both.push(client + node);
-    shown.rate.push(rate);
-    Ok(())
+    run.end(lane, (records * RECORD) as f64 / GIGA, rate, shown)
 }
 
 /// Runs the producer; megabytes a second, as it says itself.
@@ -99,9 +124,9 @@ fn summary(line: &str, records: u64) -> Option<f64> {
     rest.split_once(" records/sec")?.0.parse().ok()
 }
 
-fn table(lanes: &[Lane], shown: &[Shown]) -> Result<Table> {
+pub(crate) fn table(name: &str, lanes: &[Lane], shown: &[Shown]) -> Result<Table> {
     let mut table = Table::new(&[
-        "D1: way",
+        name,
         "CPU s/GB",
         "of it client",
         "node",
