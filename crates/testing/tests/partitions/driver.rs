@@ -13,11 +13,16 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 use tubeway_testing::tools::Tools;
 
 /// Longest silence of a task from which something is expected.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Things that a task may say before they are listened to: more than there are
+/// records, and a consumer that is refused something says so often.
+const EVENTS: usize = 100_000;
 
 /// A client and its version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +45,13 @@ pub(crate) struct Driver {
     _classes: Option<TempDir>,
 }
 
-type Tasks = Mutex<HashMap<u32, mpsc::UnboundedSender<Event>>>;
+type Tasks = Mutex<HashMap<u32, mpsc::Sender<Event>>>;
 
 /// A task that was given to a driver.
 pub(crate) struct Task<'a> {
     driver: &'a Driver,
     id: u32,
-    events: mpsc::UnboundedReceiver<Event>,
+    events: mpsc::Receiver<Event>,
 }
 
 /// One line of a driver. What it does not speak of is none.
@@ -134,7 +139,7 @@ impl Driver {
     /// Gives it a task: an object with `do`, and what that needs.
     pub(crate) async fn task(&self, mut command: Json) -> Task<'_> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::channel(EVENTS);
         self.tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -165,8 +170,10 @@ fn dispatch(tasks: &Tasks, line: &str) {
     let mut tasks = tasks.lock().unwrap_or_else(PoisonError::into_inner);
     let (id, done) = (event.id, event.done.is_some());
     if let Some(task) = tasks.get(&id) {
-        // Nobody may be interested any more.
-        let _ = task.send(event);
+        let sent = task.try_send(event);
+        // Nobody may be interested any more, which is no error.
+        let full = matches!(sent, Err(TrySendError::Full(_)));
+        assert!(!full, "task {id} says more than {EVENTS} things");
     }
     if done {
         tasks.remove(&id);

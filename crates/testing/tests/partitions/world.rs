@@ -25,6 +25,9 @@ pub(crate) const ALL: &[Grant] = &[("0-5", Operation::Read), ("0-5", Operation::
 /// something that it is refused. Clients wait 100 ms between two attempts.
 const CALM: usize = 20;
 
+/// Longest time until a new topic can be used.
+const SETTLE: Duration = Duration::from_secs(60);
+
 /// The broker and the clients.
 pub(crate) struct World {
     pub(crate) tools: Tools,
@@ -77,6 +80,18 @@ impl World {
         let create =
             json!({"do": "create", "topic": name, "count": PARTITIONS, "settings": settings});
         self.java.run(create).await;
+        // Metadata names a leader before that has opened the partition's log.
+        let all: Vec<i32> = (0..PARTITIONS).collect();
+        let ends =
+            json!({"do": "list offsets", "topic": name, "partitions": all, "settings": settings});
+        let deadline = Instant::now() + SETTLE;
+        loop {
+            let said = self.java.run(ends.clone()).await;
+            if errors(&said).is_empty() {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{said:?}");
+        }
         self.mesh.door(name, name, grants).await
     }
 
