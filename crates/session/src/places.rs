@@ -38,6 +38,10 @@ pub(crate) enum Key {
 
 /// Error code TOPIC_AUTHORIZATION_FAILED.
 pub(crate) const TOPIC_DENIED: i16 = 29;
+/// Error code NOT_LEADER_OR_FOLLOWER: for a partition that may not be used while
+/// others of its topic may. Metadata says that nobody leads it, and clients know
+/// what to do then; 29 is about topics, and ends some of them.
+pub(crate) const NOT_LEADER: i16 = 6;
 /// Error code UNKNOWN_TOPIC_ID.
 pub(crate) const UNKNOWN_TOPIC_ID: i16 = 100;
 
@@ -45,7 +49,7 @@ pub(crate) const UNKNOWN_TOPIC_ID: i16 = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Denied {
     pub(crate) topic: Key,
-    /// [`TOPIC_DENIED`], or [`UNKNOWN_TOPIC_ID`]: what has no name cannot be
+    /// [`TOPIC_DENIED`], [`NOT_LEADER`], or [`UNKNOWN_TOPIC_ID`]: what has no name cannot be
     /// judged, and might get one before the broker looks.
     pub(crate) error: i16,
     pub(crate) partitions: Vec<i32>,
@@ -184,6 +188,10 @@ impl Places {
         let permit = name
             .as_deref()
             .map_or(Permit::None, |name| guard.topic(self.operation, name));
+        let error = match permit {
+            Permit::Some => NOT_LEADER,
+            Permit::All | Permit::None => error,
+        };
         let mut cut = Vec::new();
         if permit != Permit::All
             && let Some(Value::Array(partitions)) = topic.get_mut(self.partitions)

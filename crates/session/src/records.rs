@@ -28,7 +28,7 @@ use crate::body::Ended;
 use crate::guard::Guard;
 use crate::interest::{ERROR, RESPONSES, walker};
 use crate::observe::Observe;
-use crate::places::{Denied, Key, Places, TOPIC_DENIED, UNKNOWN_TOPIC_ID};
+use crate::places::{Denied, Key, NOT_LEADER, Places, TOPIC_DENIED, UNKNOWN_TOPIC_ID};
 use crate::verdict::{Outcome, TreeError, put_together, response};
 
 pub(crate) use fetch::FetchSession;
@@ -122,7 +122,7 @@ impl RecordsAmendment {
             for _ in &denied.partitions {
                 observe.error(api, denied.error);
             }
-            if denied.error == TOPIC_DENIED {
+            if matches!(denied.error, TOPIC_DENIED | NOT_LEADER) {
                 observe.denied(&denied.topic.observed());
             }
         }

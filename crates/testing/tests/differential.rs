@@ -94,9 +94,7 @@ fn is_on_purpose(outcome: &Outcome) -> bool {
         0 => outcome.version < 3,
         // A session in which everything is refused is an empty one for the
         // broker, which ends it: the client has to begin anew each time.
-        1 => {
-            refuses_reading(&outcome.scenario) && step.starts_with("the session")
-        }
+        1 => refuses_reading(&outcome.scenario) && step.starts_with("the session"),
         // The broker makes a streams group's internal topics, and this one has
         // no rules; those of a cluster have them as native ACLs.
         88 => ["only-read", "all-but-create"].contains(&outcome.scenario.as_str()),

@@ -100,19 +100,8 @@ fn several(case: &Case<'_>) -> Verdict {
 
 /// Leaves out what of a response about all topics the caller may not see.
 fn filter(access: &Access<'_>, of: &mut Struct, name_field: &str) {
-    for topic in tree::structs_mut(of, "Topics") {
-        let name = name_of(access, topic, name_field);
-        if access.tells_apart(&name) {
-            tree::retain(topic, "Partitions", |partition| {
-                let index = partition.int("PartitionIndex") as i32;
-                access.partition(Operation::Describe, &name, index)
-            });
-        }
-    }
     tree::retain(of, "Topics", |topic| {
-        let name = name_of(access, topic, name_field);
-        access.topic(Operation::Describe, &name)
-            && !(access.tells_apart(&name) && tree::values(topic, "Partitions").is_empty())
+        access.topic(Operation::Describe, &name_of(access, topic, name_field))
     });
 }
 

@@ -22,7 +22,6 @@ const DESCRIBE: Shape = Shape {
     says: &[("StartOffset", Says::Long(-1)), DENIED],
     place: Place::Last,
     once: false,
-    tells_apart: false,
     ..COMMIT
 };
 
@@ -30,7 +29,6 @@ const ALTER: Shape = Shape {
     asked: ("Topics", "TopicName"),
     answered: ("Responses", "TopicName"),
     says: &[DENIED],
-    tells_apart: false,
     ..COMMIT
 };
 

@@ -77,6 +77,9 @@ pub(super) const COMMIT: Shape = Shape {
     operation: Operation::Read,
     place: Place::WithUnknown,
     once: true,
+    // The offsets of a group know no partitions: it hands out all of them, and
+    // a member that is refused the offset of one reads none.
+    tells_apart: false,
     ..LIST_OFFSETS
 };
 

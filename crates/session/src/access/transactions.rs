@@ -22,6 +22,7 @@ const ADD: Shape = Shape {
     partitions: ("Partitions", None),
     results: ("ResultsByPartition", "PartitionIndex", "PartitionErrorCode"),
     place: merge::Place::AsAsked,
+    tells_apart: true,
     ..COMMIT
 };
 

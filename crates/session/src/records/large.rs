@@ -14,7 +14,7 @@ use crate::access::Questions;
 use crate::body::RequestBody;
 use crate::guard::Guard;
 use crate::interest::{PARTITION, TOPIC};
-use crate::places::{Denied, Found, Key, PRODUCE, Topic};
+use crate::places::{Denied, Found, Key, NOT_LEADER, PRODUCE, TOPIC_DENIED, Topic};
 use crate::records::produce::{TRANSACTION_DENIED, denies_transaction, refuse};
 use crate::verdict::{TreeError, response};
 
@@ -32,7 +32,8 @@ pub(crate) struct Large {
 /// A topic of a request that is dropped.
 struct Dropped {
     key: Key,
-    denied: bool,
+    /// By what it is refused.
+    denied: Option<i16>,
     partitions: Vec<i32>,
 }
 
@@ -104,10 +105,9 @@ impl Large {
         let mut answer = response(ApiKey::PRODUCE, self.version)?;
         let denied = self.dropped.into_iter().flatten().map(|topic| Denied {
             topic: topic.key,
-            error: match (transaction, topic.denied) {
-                (true, _) => TRANSACTION_DENIED,
-                (false, true) => crate::places::TOPIC_DENIED,
-                (false, false) => TRY_AGAIN,
+            error: match transaction {
+                true => TRANSACTION_DENIED,
+                false => topic.denied.unwrap_or(TRY_AGAIN),
             },
             partitions: topic.partitions,
         });
@@ -139,7 +139,9 @@ impl Large {
             (PARTITION, What::Int(index)) => {
                 if let Some(topic) = dropped.last_mut() {
                     topic.partitions.push(index as i32);
-                    topic.denied |= denied;
+                    if denied {
+                        topic.denied.get_or_insert(NOT_LEADER);
+                    }
                 }
             }
             _ => {}
@@ -153,7 +155,7 @@ impl Dropped {
     fn new(key: Key, denied: bool) -> Self {
         Self {
             key,
-            denied,
+            denied: denied.then_some(TOPIC_DENIED),
             partitions: Vec::new(),
         }
     }

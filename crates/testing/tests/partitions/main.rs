@@ -59,12 +59,7 @@ async fn stock_clients_work_with_rules_about_partitions() {
 fn changing(cases: &mut Cases) {
     for kind in KINDS {
         let name = format!("changes-writes-{kind}");
-        cases.add(&name, |world, name| async move {
-            match kind {
-                Kind::Python => changes::producer_that_ends(world, kind, name).await,
-                _ => changes::producer(world, kind, name).await,
-            }
-        });
+        cases.add(&name, |world, name| changes::producer(world, kind, name));
         for protocol in [None, Some("classic"), Some("consumer")] {
             if protocol == Some("consumer") && !has_new_protocol(kind) {
                 continue;
@@ -98,11 +93,8 @@ fn consuming(cases: &mut Cases) {
                 continue;
             }
             let name = format!("subscribed-{protocol}-{kind}");
-            cases.add(&name, |world, name| async move {
-                match kind {
-                    Kind::Librdkafka => consuming::subscribed(world, kind, protocol, name).await,
-                    _ => consuming::stuck(world, kind, protocol, name).await,
-                }
+            cases.add(&name, |world, name| {
+                consuming::subscribed(world, kind, protocol, name)
             });
         }
     }

@@ -316,6 +316,9 @@ fn a_group_that_is_refused_says_nothing_of_topics() {
     }
 }
 
+/// APIs about the offsets of groups, which know no partitions.
+const OFFSETS: [i16; 5] = [8, 9, 28, 47, 92];
+
 #[test]
 fn partitions_are_told_apart() {
     let asked: &[(&str, &[i32])] = &[("part", &[3, 0, 2, 1]), ("yes", &[0])];
@@ -325,6 +328,10 @@ fn partitions_are_told_apart() {
             let world = api
                 .world(&["yes"])
                 .on_partitions(api.operation, "part", "0-1");
+            if OFFSETS.contains(&api.key) {
+                world.passes(&asked);
+                continue;
+            }
             let [sent, response] = world.amended(&asked, respond);
             assert_eq!(api.sent(&sent)[..2], ["part [0, 1]", "yes [0]"]);
             let ok = if api.key == 24 { 55 } else { 0 };
