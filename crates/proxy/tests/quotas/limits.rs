@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tubeway_policy::quota::Dimension::{self, *};
+use tubeway_policy::quota::Dimension::{
+    self, ConnectionAttempts, ConsumedBytes, ConsumedRecords, GroupJoins, MetadataRequests,
+    OffsetCommits, ProducedBytes, ProducedRecords, Requests,
+};
 
 use crate::java::{Java, Sample};
 use crate::kcat::Kcat;
