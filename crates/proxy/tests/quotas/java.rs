@@ -112,14 +112,14 @@ impl Java {
     /// All that a load has said so far.
     pub fn samples(&self, name: &str) -> Vec<Sample> {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        assert_eq!(said.failed, [String::new(); 0], "a client failed");
+        said.assert_unharmed();
         said.samples.get(name).cloned().unwrap_or_default()
     }
 
     /// The newest thing that a load has said.
     pub fn last(&self, name: &str) -> Option<Sample> {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        assert_eq!(said.failed, [String::new(); 0], "a client failed");
+        said.assert_unharmed();
         said.samples.get(name)?.last().copied()
     }
 
@@ -133,7 +133,7 @@ impl Java {
     pub async fn ended(&self, name: &str, within: Duration) {
         let ended = || {
             let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-            assert_eq!(said.failed, [String::new(); 0], "a client failed");
+            said.assert_unharmed();
             said.ended.iter().any(|ended| ended == name)
         };
         wait(ended, within, &format!("{name} has not ended")).await;
@@ -158,6 +158,10 @@ impl Drop for Java {
 // === impl Said ===
 
 impl Said {
+    fn assert_unharmed(&self) {
+        assert!(self.failed.is_empty(), "a client failed: {:?}", self.failed);
+    }
+
     fn hear(&mut self, line: &str) {
         let words: Vec<_> = line.splitn(3, ' ').collect();
         match words[..] {

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tubeway_policy::quota::Dimension::{self, *};
+use tubeway_policy::quota::Dimension::{
+    self, ConnectionAttempts, ConsumedBytes, ConsumedRecords, GroupJoins, MetadataRequests,
+    OffsetCommits, ProducedBytes, ProducedRecords, Requests,
+};
 
 use crate::java::{Java, Sample};
 use crate::kcat::Kcat;
@@ -14,7 +17,7 @@ use crate::world::{PREPARER, World};
 const OFF: f64 = 0.05;
 /// At least so long is measured; where the client's count is coarse, for longer.
 const USUAL: Duration = Duration::from_secs(10);
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(24);
 /// By then every client has had the time to be measured, on a machine that has
 /// much else to do.
 const LATEST: Duration = Duration::from_secs(75);
@@ -96,7 +99,7 @@ static CASES: [Case; 12] = [
         name: "consumed-bytes",
         dimension: ConsumedBytes,
         per_second: 256.0 * KIB,
-        client: Client::Java("consume Topic=large Count=bytes fetch.max.bytes=65536"),
+        client: Client::Java("consume Topic=large Count=bytes fetch.max.bytes=32768"),
         counted: ONE,
         measured: USUAL,
     },
@@ -104,7 +107,7 @@ static CASES: [Case; 12] = [
         name: "consumed-records",
         dimension: ConsumedRecords,
         per_second: 500.0,
-        client: Client::Java("consume Topic=small Count=records fetch.max.bytes=8192"),
+        client: Client::Java("consume Topic=small Count=records fetch.max.bytes=2048"),
         counted: ONE,
         measured: USUAL,
     },
@@ -163,8 +166,8 @@ static CASES: [Case; 12] = [
     Case {
         name: "connections",
         dimension: ConnectionAttempts,
-        per_second: 3.0,
-        client: Client::Java("connections Clients=8"),
+        per_second: 4.0,
+        client: Client::Java("connections Topic=small Clients=8 enable.idempotence=false"),
         counted: ONE,
         measured: LONG,
     },
