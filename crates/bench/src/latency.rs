@@ -17,13 +17,13 @@ use crate::stats::{Samples, quantile};
 use crate::table::Table;
 
 /// The newest version that names its topics: no id has to be asked for first.
-const VERSION: i16 = 12;
+pub(crate) const VERSION: i16 = 12;
 /// A broker takes this long only when it is stuck.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What is printed of each round.
 const QUANTILES: [(f64, &str); 3] = [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")];
 /// Where a request carries its correlation id: behind length, key and version.
-const CORRELATION: std::ops::Range<usize> = 8..12;
+pub(crate) const CORRELATION: std::ops::Range<usize> = 8..12;
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -75,28 +75,28 @@ impl Asking {
         Ok(taken)
     }
 
-    /// That the last answer says that the record was taken.
-    fn check(&self) -> Result<()> {
-        let (frame, api) = (Bytes::copy_from_slice(&self.response), ApiKey::PRODUCE);
-        let header = ResponseHeader::read(&frame, frame.len() as u32, api, VERSION)?;
-        let body = frame.slice(header.context("an answer without a header")?.length..);
-        let layout = Schemas::get().layout(api, VERSION, Direction::Response)?;
-        let answer = decode(layout, &body, Budget::bytes(1 << 16))?;
-        let topics = answer.structs("Responses");
-        let mut partitions = topics.flat_map(|topic| topic.structs("PartitionResponses"));
-        let error = partitions.next().context("no partition")?.int("ErrorCode");
-        ensure!(error == 0, "the broker answers error {error}");
-        Ok(())
-    }
-
     /// Microseconds of so many requests, sorted.
     fn many(&mut self, number: usize) -> Result<Vec<f64>> {
         let taken = (0..number).map(|_| Ok(self.ask()?.as_nanos() as f64 / 1e3));
         let mut taken = taken.collect::<Result<Vec<_>>>()?;
-        self.check()?;
+        check(&self.response)?;
         taken.sort_by(f64::total_cmp);
         Ok(taken)
     }
+}
+
+/// That an answer, without its length, says that the records were taken.
+pub(crate) fn check(answer: &[u8]) -> Result<()> {
+    let (frame, api) = (Bytes::copy_from_slice(answer), ApiKey::PRODUCE);
+    let header = ResponseHeader::read(&frame, frame.len() as u32, api, VERSION)?;
+    let body = frame.slice(header.context("an answer without a header")?.length..);
+    let layout = Schemas::get().layout(api, VERSION, Direction::Response)?;
+    let answer = decode(layout, &body, Budget::bytes(1 << 16))?;
+    let topics = answer.structs("Responses");
+    let mut partitions = topics.flat_map(|topic| topic.structs("PartitionResponses"));
+    let error = partitions.next().context("no partition")?.int("ErrorCode");
+    ensure!(error == 0, "the broker answers error {error}");
+    Ok(())
 }
 
 /// Asks over every way in turn. Blocks.

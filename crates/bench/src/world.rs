@@ -1,7 +1,6 @@
 //! Who calls, by which rules and within which quotas: the same for the pure
 //! measures and for the running sidecars.
 
-use anyhow::Result;
 use tubeway_policy::acl::{AclBinding, Operation, PatternType, ResourceType};
 use tubeway_policy::quota::{Burst, Dimension, Limit, Match, Quota, QuotaRules, Share};
 use tubeway_policy::rules::{AccessRules, Rule};
@@ -77,13 +76,4 @@ pub fn quotas() -> QuotaRules {
         quotas: dimensions.map(quota).into(),
         ..QuotaRules::default()
     }
-}
-
-/// That both can be put into force.
-pub fn check() -> Result<()> {
-    if let Err(errors) = rules(2).check() {
-        anyhow::bail!("the rules are not usable: {errors:?}");
-    }
-    quotas().check()?;
-    Ok(())
 }
