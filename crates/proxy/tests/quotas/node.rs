@@ -19,6 +19,7 @@ use tubeway_proxy::node::ingress::Ingress;
 use tubeway_proxy::node::names::TopicNames;
 use tubeway_proxy::quotas::QuotasInForce;
 use tubeway_proxy::rules::RulesInForce;
+use tubeway_proxy::zones::ZonesInForce;
 use tubeway_telemetry::Shutdown;
 
 use crate::quotas::Limit;
@@ -75,6 +76,7 @@ impl Node {
             takes_logins: known,
             names: TopicNames::start(broker, signer, own, &shutdown),
             rules: in_force,
+            zones: ZonesInForce::default(),
             quotas: quotas.clone(),
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),

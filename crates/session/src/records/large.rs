@@ -105,9 +105,10 @@ impl Large {
         let mut answer = response(ApiKey::PRODUCE, self.version)?;
         let denied = self.dropped.into_iter().flatten().map(|topic| Denied {
             topic: topic.key,
-            error: match transaction {
-                true => TRANSACTION_DENIED,
-                false => topic.denied.unwrap_or(TRY_AGAIN),
+            error: if transaction {
+                TRANSACTION_DENIED
+            } else {
+                topic.denied.unwrap_or(TRY_AGAIN)
             },
             partitions: topic.partitions,
         });

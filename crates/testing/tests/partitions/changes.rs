@@ -10,8 +10,8 @@ use tubeway_testing::records::{Outcome, Sent, Workload};
 use crate::driver::{Event, Kind, Task};
 use crate::mesh::Door;
 use crate::world::{
-    self, ALL, HALF, World, assert_calm, by_partition, errors, position, records, refusal, sent,
-    sessions, settings,
+    self, ALL, HALF, World, assert_calm, by_partition, errors, position, records, sent, sessions,
+    settings,
 };
 
 /// Records a second.

@@ -1,6 +1,5 @@
 //! Consumers that may read partitions 0 to 2 of six.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,9 +9,7 @@ use tubeway_testing::clients::{Client, Target, Until};
 
 use crate::driver::{Event, Kind};
 use crate::mesh::Door;
-use crate::world::{
-    ALL, HALF, World, assert_calm, by_partition, errors, refusal, sessions, settings,
-};
+use crate::world::{HALF, World, assert_calm, by_partition, errors, sessions, settings};
 
 /// Records in each partition.
 const EACH: u64 = 100;
