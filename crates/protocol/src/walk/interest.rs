@@ -12,9 +12,19 @@ pub struct Interest {
     layout: &'static Layout,
     /// By field id.
     marks: Vec<Option<Mark>>,
+    /// By field id.
+    runs: Vec<Run>,
     pub(super) capture: u32,
     pub(super) root_tags: Option<Mark>,
     pub(super) unknown_tags: Option<Mark>,
+}
+
+/// Fields of a fixed size that follow each other in a struct and are not
+/// reported: a walk passes over all of them at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Run {
+    pub(super) fields: u16,
+    pub(super) bytes: u32,
 }
 
 /// A path that no version of the message has.
@@ -34,13 +44,16 @@ pub struct UnknownField {
 impl Interest {
     /// Reports nothing: the walk only checks.
     pub fn none(layout: &'static Layout) -> Self {
-        Self {
+        let mut interest = Self {
             layout,
             marks: vec![None; layout.fields.len()],
+            runs: vec![Run::default(); layout.fields.len()],
             capture: DEFAULT_CAPTURE,
             root_tags: None,
             unknown_tags: None,
-        }
+        };
+        interest.find_runs();
+        interest
     }
 
     /// Reports the fields at these paths, such as `TopicData.PartitionData.Index`; `**.ErrorCode`
@@ -51,6 +64,7 @@ impl Interest {
         for (path, mark) in paths {
             interest.add(path, *mark)?;
         }
+        interest.find_runs();
         Ok(interest)
     }
 
@@ -59,6 +73,7 @@ impl Interest {
     pub(crate) fn and(mut self, path: &str, mark: Mark) -> Self {
         if let Some(id) = self.layout.find(path) {
             self.marks[usize::from(id.0)] = Some(mark);
+            self.find_runs();
         }
         self
     }
@@ -91,6 +106,27 @@ impl Interest {
 
     pub(super) fn mark(&self, field: FieldId) -> Option<Mark> {
         self.marks[usize::from(field.0)]
+    }
+
+    /// The run that begins with this field; of no fields if it is none's.
+    pub(super) fn run(&self, field: FieldId) -> Run {
+        self.runs[usize::from(field.0)]
+    }
+
+    fn find_runs(&mut self) {
+        for of in &self.layout.structs {
+            let mut after = Run::default();
+            for at in (of.first..of.untagged).rev().map(usize::from) {
+                let field = &self.layout.fields[at];
+                let size = field.kind.size();
+                let size = size.filter(|_| !field.array && self.marks[at].is_none());
+                after = size.map_or_else(Run::default, |size| Run {
+                    fields: after.fields + 1,
+                    bytes: after.bytes + size,
+                });
+                self.runs[at] = after;
+            }
+        }
     }
 
     fn add(&mut self, path: &str, mark: Mark) -> Result<(), UnknownField> {

@@ -54,6 +54,20 @@ pub(super) struct Records {
     pub(super) total: RecordsTotal,
 }
 
+impl Records {
+    /// Reports that they have ended.
+    fn end_at(&self, end: u64, visit: &mut impl FnMut(Event<'_>)) {
+        visit(Event {
+            mark: self.mark,
+            span: Span {
+                start: self.start,
+                end,
+            },
+            what: What::RecordsEnd(self.total),
+        });
+    }
+}
+
 impl Walker {
     pub(super) fn push_root(&mut self) {
         let root = self.interest.layout().root();
@@ -154,7 +168,8 @@ impl Walker {
         bytes: &[u8],
         visit: &mut impl FnMut(Event<'_>),
     ) -> Result<Option<usize>, WalkError> {
-        let limit = self.records.map_or(self.limit, |records| records.end);
+        let records = self.records.as_ref();
+        let limit = records.map_or(self.limit, |records| records.end);
         let room = limit - self.pos;
         let bytes = match usize::try_from(room) {
             Ok(room) if room < bytes.len() => &bytes[..room],
@@ -176,15 +191,16 @@ impl Walker {
         if self.done {
             return Ok(false);
         }
-        if let Some(records) = self.records {
-            if !self.settle_records(records, visit) {
+        if let Some(records) = &self.records {
+            if self.pos < records.end {
                 return Ok(true);
             }
+            records.end_at(self.pos, visit);
             self.records = None;
         }
         let layout = self.interest.layout();
         let flexible = layout.is_flexible();
-        while let Some(level) = self.levels.last().copied() {
+        while let Some(level) = self.levels.last() {
             match level.phase {
                 Phase::Fields if level.next < layout.structure(level.structure).untagged => {
                     return Ok(true);
@@ -204,30 +220,18 @@ impl Walker {
                     self.limit = level.outer_limit;
                     self.top().phase = Phase::Tag;
                 }
-                Phase::Fields | Phase::Tag => self.end_struct(level, visit),
+                Phase::Fields | Phase::Tag => {
+                    let level = *level;
+                    self.end_struct(level, visit);
+                }
                 Phase::Elements(_) => {
+                    let level = *level;
                     self.levels.pop();
                     self.emit_end(level, What::ArrayEnd, level.start, visit);
                 }
             }
         }
         self.end_message()
-    }
-
-    /// True when the records have ended.
-    fn settle_records(&mut self, records: Records, visit: &mut impl FnMut(Event<'_>)) -> bool {
-        if self.pos < records.end {
-            return false;
-        }
-        visit(Event {
-            mark: records.mark,
-            span: Span {
-                start: records.start,
-                end: self.pos,
-            },
-            what: What::RecordsEnd(records.total),
-        });
-        true
     }
 
     /// Passes over the rest of the records, whose last batch is cut short; `seen` bytes of it are

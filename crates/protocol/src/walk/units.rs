@@ -24,12 +24,19 @@ impl Walker {
             return self.batch(records, bytes, visit);
         }
         let layout = self.interest.layout();
-        let Some(&level) = self.levels.last() else {
+        let Some(level) = self.levels.last_mut() else {
             return Ok(None);
         };
         match level.phase {
             Phase::Fields => {
                 let id = FieldId(level.next);
+                let run = self.interest.run(id);
+                // One that does not fit is read field by field, to say which.
+                if run.fields > 0 && u64::from(run.bytes) <= self.limit - self.pos {
+                    level.next += run.fields;
+                    self.skip = u64::from(run.bytes);
+                    return Ok(Some(0));
+                }
                 let at = self.levels.len() - 1;
                 let taken = self.value(layout, id, bytes, visit)?;
                 if taken.is_some() {
@@ -54,7 +61,10 @@ impl Walker {
                 Ok(taken)
             }
             Phase::TagCount => self.tag_count(bytes, visit),
-            Phase::Tag | Phase::TagEnd(_) => self.tag(layout, level, bytes, visit),
+            Phase::Tag | Phase::TagEnd(_) => {
+                let level = *level;
+                self.tag(layout, level, bytes, visit)
+            }
         }
     }
 
