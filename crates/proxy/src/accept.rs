@@ -14,6 +14,7 @@ use tubeway_identity::IdentityStore;
 use tubeway_policy::SpiffeId;
 use tubeway_telemetry::Shutdown;
 
+use crate::ahead::ReadAhead;
 use crate::metrics::{HandshakeLabels, Held, ListenerLabels, Metrics, ReasonLabels};
 use crate::socket;
 
@@ -33,7 +34,7 @@ pub struct Authenticated {
     /// The peer.
     pub peer: SpiffeId,
     /// The connection.
-    pub stream: TlsStream<TcpStream>,
+    pub stream: TlsStream<ReadAhead<TcpStream>>,
 }
 
 // === impl Listener ===
@@ -108,7 +109,7 @@ pub async fn authenticate(
     identity: &IdentityStore,
     metrics: &Metrics,
 ) -> Option<Authenticated> {
-    let handshake = TlsAcceptor::from(tls.clone()).accept(stream);
+    let handshake = TlsAcceptor::from(tls.clone()).accept(ReadAhead::new(stream));
     let begun = Instant::now();
     let over = |outcome: &'static str| {
         let labels = HandshakeLabels { listener, outcome };

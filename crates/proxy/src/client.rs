@@ -235,7 +235,7 @@ impl ClientSidecar {
     }
 }
 
-type Broker = tokio_rustls::client::TlsStream<TcpStream>;
+type Broker = tokio_rustls::client::TlsStream<crate::ahead::ReadAhead<TcpStream>>;
 
 // === impl NoQuestions ===
 

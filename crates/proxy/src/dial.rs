@@ -12,6 +12,7 @@ use tubeway_identity::IdentityStore;
 use tubeway_identity::tls::{Expected, client_config};
 use tubeway_policy::SpiffeId;
 
+use crate::ahead::ReadAhead;
 use crate::socket;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,14 +25,17 @@ pub async fn mesh(
     pod: IpAddr,
     address: IpAddr,
     port: u16,
-) -> io::Result<TlsStream<TcpStream>> {
+) -> io::Result<TlsStream<ReadAhead<TcpStream>>> {
     let address = SocketAddr::new(address, port);
     let config = client_config(identity, Expected::only(expected.clone()), &[]);
     let connect = async {
         let stream = connect(pod, address).await?;
         socket::prepare(&stream)?;
         TlsConnector::from(config)
-            .connect(ServerName::IpAddress(address.ip().into()), stream)
+            .connect(
+                ServerName::IpAddress(address.ip().into()),
+                ReadAhead::new(stream),
+            )
             .await
     };
     tokio::time::timeout(CONNECT_TIMEOUT, connect)

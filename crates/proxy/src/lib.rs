@@ -7,6 +7,7 @@
 
 pub mod accept;
 pub mod admin;
+pub mod ahead;
 pub mod client;
 pub mod control;
 mod dial;

@@ -19,6 +19,7 @@ use tubeway_policy::SpiffeId;
 use tubeway_session::sasl::{PeerRequest, authenticated, read_peer_request};
 use tubeway_telemetry::Shutdown;
 
+use crate::ahead::ReadAhead;
 use crate::control::Topologies;
 use crate::frames::{read_frame, write_frame};
 use crate::{dial, relay};
@@ -65,7 +66,10 @@ impl Egress {
 
     /// Answers the broker until it has logged in; gives the connection to the
     /// peer, or none where the broker left.
-    async fn log_in(&self, broker: &mut TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+    async fn log_in(
+        &self,
+        broker: &mut TcpStream,
+    ) -> io::Result<Option<TlsStream<ReadAhead<TcpStream>>>> {
         let mut peer = None;
         while let Some(frame) = read_frame(broker, BEFORE_LOGIN).await? {
             match read_peer_request(&frame).map_err(invalid)? {
@@ -109,7 +113,7 @@ impl Egress {
         Ok(None)
     }
 
-    async fn dial(&self) -> io::Result<TlsStream<TcpStream>> {
+    async fn dial(&self) -> io::Result<TlsStream<ReadAhead<TcpStream>>> {
         let address = self
             .topology
             .borrow()
