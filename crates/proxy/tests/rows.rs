@@ -167,10 +167,10 @@ fn beaten(id: i32) -> Vec<u8> {
     response(id, ApiKey::HEARTBEAT, 4)
 }
 
-/// A request of a megabyte that streams.
-fn telemetry(id: i32) -> Vec<u8> {
-    let mut body = message(ApiKey(72), 0, Direction::Request);
-    body.set("Metrics", Value::Bytes(vec![7; 1 << 20].into()));
+/// A request of a megabyte that streams: RenewDelegationToken.
+fn renewal(id: i32) -> Vec<u8> {
+    let mut body = message(ApiKey(39), 2, Direction::Request);
+    body.set("Hmac", Value::Bytes(vec![7; 1 << 20].into()));
     request(id, &body)
 }
 
@@ -345,7 +345,7 @@ async fn rest(from: &mut (impl AsyncRead + Unpin)) -> usize {
 #[tokio::test]
 async fn row_30_a_slow_broker_holds_its_client_back() {
     for mut between in Between::both().await {
-        let sent = telemetry(1);
+        let sent = renewal(1);
         let written = fill(&mut between.client, &sent).await;
         assert!(written < 64 * 1024, "{written} bytes went in");
         let (mut into, rest) = (between.client, sent[written..].to_vec());
