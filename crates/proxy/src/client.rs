@@ -11,26 +11,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
-use async_trait::async_trait;
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 use tubeway_config::{ClusterRef, Node, Topology, ports};
 use tubeway_identity::IdentityStore;
 use tubeway_policy::SpiffeId;
-use tubeway_policy::rules::Authorizer;
-use tubeway_session::access::Questions;
-use tubeway_session::{Answers, Routes, Session};
+use tubeway_session::{Routes, Session};
 use tubeway_telemetry::Shutdown;
 
 use crate::accept::Listener;
 use crate::admin::Health;
+use crate::ahead::ReadAhead;
 use crate::control::{Control, InForce, Topologies};
 use crate::dial;
 use crate::metrics::Metrics;
 use crate::node::names::TopicNames;
 use crate::observe::{ConnectionLine, Counting};
-use crate::pump::{Surroundings, pump};
+use crate::pump::{NoQuestions, pump};
 use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
 use crate::settings::{ClientSettings, Settings};
@@ -53,9 +51,6 @@ struct ClientSidecar {
     metrics: Metrics,
     shutdown: Shutdown,
 }
-
-/// The client role logs in by its certificate alone.
-struct NoQuestions;
 
 /// Runs until the shutdown.
 pub async fn run(
@@ -235,21 +230,4 @@ impl ClientSidecar {
     }
 }
 
-type Broker = tokio_rustls::client::TlsStream<crate::ahead::ReadAhead<TcpStream>>;
-
-// === impl NoQuestions ===
-
-#[async_trait]
-impl Surroundings for NoQuestions {
-    fn token(&self) -> Option<String> {
-        None
-    }
-
-    async fn ask(&self, _: Questions) -> Option<Answers> {
-        None
-    }
-
-    fn newer_rules(&self, _: &Arc<Authorizer>) -> Option<Arc<Authorizer>> {
-        None
-    }
-}
+type Broker = tokio_rustls::client::TlsStream<ReadAhead<TcpStream>>;

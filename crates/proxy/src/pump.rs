@@ -49,6 +49,10 @@ pub trait Surroundings: Sync {
     fn newer_rules(&self, than: &Arc<Authorizer>) -> Option<Arc<Authorizer>>;
 }
 
+/// Beside a client no login is made and no access is decided: a session there
+/// asks nothing.
+pub struct NoQuestions;
+
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub enum End {
@@ -64,6 +68,23 @@ pub enum End {
     /// The session refused to go on.
     #[error(transparent)]
     Refused(#[from] Refusal),
+}
+
+// === impl NoQuestions ===
+
+#[async_trait]
+impl Surroundings for NoQuestions {
+    fn token(&self) -> Option<String> {
+        None
+    }
+
+    async fn ask(&self, _: Questions) -> Option<Answers> {
+        None
+    }
+
+    fn newer_rules(&self, _: &Arc<Authorizer>) -> Option<Arc<Authorizer>> {
+        None
+    }
 }
 
 // === impl End ===

@@ -16,7 +16,7 @@ use tubeway_policy::SpiffeId;
 use tubeway_policy::acl::{AclBinding, Operation, ResourceType, WILDCARD};
 use tubeway_policy::rules::{AccessRules, Authorizer, Caller, Rule};
 use tubeway_proxy::node::names::TopicNames;
-use tubeway_proxy::pump::{Surroundings, pump};
+use tubeway_proxy::pump::{NoQuestions, Surroundings, pump};
 use tubeway_proxy::rules::RulesInForce;
 use tubeway_session::access::Questions;
 use tubeway_session::{Answers, Exchange, Guard, Observe, Routes, Session, SharedNames, Topic};
@@ -67,9 +67,6 @@ struct Counting(Door);
 
 /// Counts nothing.
 struct Uncounted;
-
-/// The client's sidecar asks nothing.
-struct NoQuestions;
 
 // === impl Mesh ===
 
@@ -218,23 +215,6 @@ impl Surroundings for Serving {
 
     fn newer_rules(&self, than: &Arc<Authorizer>) -> Option<Arc<Authorizer>> {
         self.door.rules.newer(than)
-    }
-}
-
-// === impl NoQuestions ===
-
-#[async_trait]
-impl Surroundings for NoQuestions {
-    fn token(&self) -> Option<String> {
-        None
-    }
-
-    async fn ask(&self, _: Questions) -> Option<Answers> {
-        None
-    }
-
-    fn newer_rules(&self, _: &Arc<Authorizer>) -> Option<Arc<Authorizer>> {
-        None
     }
 }
 
