@@ -25,6 +25,9 @@ pub(crate) const ALL: &[Grant] = &[("0-5", Operation::Read), ("0-5", Operation::
 /// something that it is refused. Clients wait 100 ms between two attempts.
 const CALM: usize = 20;
 
+/// Groups whose names hash to each of the three partitions of
+/// `__consumer_offsets`.
+const ONE_GROUP_EACH: [&str; 3] = ["a", "b", "c"];
 /// Longest time until a new topic can be used.
 const SETTLE: Duration = Duration::from_secs(60);
 
@@ -50,14 +53,31 @@ impl World {
             Driver::start(Kind::Librdkafka, &tools),
             Driver::start(Kind::Python, &tools),
         );
-        Arc::new(Self {
+        let world = Self {
             tools,
             mesh,
             java,
             old_java,
             librdkafka,
             python,
-        })
+        };
+        world.coordinators().await;
+        Arc::new(world)
+    }
+
+    /// Waits until the broker coordinates every group. The first groups are
+    /// told `NOT_COORDINATOR` for a while, which not every client waits out.
+    async fn coordinators(&self) {
+        let topic = "coordinators";
+        let door = self.topic(topic, ALL).await;
+        for group in ONE_GROUP_EACH {
+            let mut settings = settings(&door, &json!({"group.id": group}));
+            settings["bootstrap.servers"] = self.open().into();
+            let ask =
+                json!({"do": "offsets", "topic": topic, "partitions": [0], "settings": settings});
+            let said = self.java.run(ask).await;
+            assert!(errors(&said).is_empty(), "{said:?}");
+        }
     }
 
     pub(crate) fn driver(&self, kind: Kind) -> &Driver {
