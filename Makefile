@@ -16,13 +16,14 @@ test-quick:       ## the pure crates
 
 # A process has two descriptors a connection: 10,000 need `ulimit -Hn` above 20,200.
 CONNECTIONS ?= 10000
-soak:             ## the sidecar's robustness in full figures, release
+soak: tools       ## the sidecar's robustness in full figures
 	$(CARGO) build --release -p tubeway-proxy
 	TUBEWAY_ROBUST_CONNECTIONS=$(CONNECTIONS) TUBEWAY_ROBUST_CYCLES=100000 \
 	TUBEWAY_ROBUST_RULE_CONNECTIONS=1000 TUBEWAY_ROBUST_CHANGES=100 \
 	TUBEWAY_ROBUST_LIVE=1000 TUBEWAY_ROBUST_ROTATIONS=1000 \
 	TUBEWAY_ROBUST_DRAINS=100 TUBEWAY_ROBUST_NOISE=10000 \
 	$(CARGO) test --release -p tubeway-proxy --test robust -- --nocapture
+	TUBEWAY_ROTATION_AWAY=150 $(CARGO) test -p tubeway-cli --test rotation
 
 differential:     ## a sidecar beside a broker with ACLs, one operation allowed or denied at a time
 	TUBEWAY_DIFFERENTIAL=operations $(CARGO) test -p tubeway-testing --test differential a_sidecar -- --nocapture

@@ -3,7 +3,9 @@
 //! rustls reads 4 KiB at a time, and a record of 16 KiB costs it five calls of
 //! the kernel. Here one call fetches what has arrived, and TLS is given of that.
 
+use std::cell::Cell;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -13,6 +15,12 @@ use tokio_util::io::poll_read_buf;
 
 /// Bytes that are asked for at once: four TLS records.
 const AHEAD: usize = 64 * 1024;
+
+thread_local! {
+    /// A buffer that nobody holds. Between two messages of one connection it
+    /// serves the others of its thread, and no read costs an allocation.
+    static SPARE: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
 
 /// A stream whose small reads are served from few large ones. It holds no
 /// buffer while nothing arrives.
@@ -45,16 +53,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
             if buf.remaining() >= AHEAD {
                 return Pin::new(stream).poll_read(cx, buf);
             }
+            *held = SPARE.take();
             held.reserve(AHEAD);
             let read = poll_read_buf(Pin::new(stream), cx, held);
             if !matches!(read, Poll::Ready(Ok(1..))) {
-                *held = BytesMut::new();
+                SPARE.set(mem::take(held));
             }
             ready!(read)?;
         }
         let taken = held.len().min(buf.remaining());
         buf.put_slice(&held[..taken]);
         held.advance(taken);
+        if held.is_empty() {
+            SPARE.set(mem::take(held));
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -5,9 +5,12 @@
 //! the back-pressure, and a frame of any size passes through a buffer of
 //! bounded size. When either side ends, the other is ended too.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -118,8 +121,8 @@ struct Shared<'a, O> {
     /// A response is on its way to the client: the session is done with it,
     /// and the client has not got it.
     writing: AtomicBool,
-    /// The session has an answer of its own for the client.
-    queued: Notify,
+    /// The session may have an answer of its own for the client.
+    queued: AtomicBool,
     begun: Instant,
     surroundings: &'a dyn Surroundings,
 }
@@ -146,11 +149,14 @@ where
         progress: Notify::new(),
         settled: Notify::new(),
         writing: AtomicBool::new(false),
-        queued: Notify::new(),
+        queued: AtomicBool::new(false),
         begun: Instant::now(),
         surroundings,
     };
     let end = tokio::select! {
+        // The order counts: what the requests' loop leaves for the client is
+        // seen by the other one at the same wake-up.
+        biased;
         end = requests(&shared, &mut client_read, &mut broker_write) => end,
         end = responses(&shared, broker_read, &mut client_write) => end,
         () = drained(&shared, shutdown) => End::Drained,
@@ -218,7 +224,7 @@ where
             }
             Ok(Step::Answered(n)) => {
                 input.buffer.advance(n);
-                shared.queued.notify_one();
+                shared.queued.store(true, Ordering::Relaxed);
                 continue;
             }
             Ok(Step::Ask(_)) if questions_asked > MAX_QUESTIONS => {
@@ -267,8 +273,7 @@ where
         let step =
             shared.with(|session, observe, now| session.response(&mut input.buffer, now, observe));
         if shared.writing.load(Ordering::Relaxed) && waits(&step) {
-            let flushed = tokio::time::timeout(STALL, to.flush()).await;
-            if !matches!(flushed, Ok(Ok(()))) {
+            if in_time(to.flush()).await.is_err() {
                 return End::Client;
             }
             shared.writing.store(false, Ordering::Relaxed);
@@ -278,11 +283,8 @@ where
         let written = match step {
             Err(refusal) => return refusal.into(),
             Ok(Step::NeedMore) => {
-                tokio::select! {
-                    read = input.read(&mut from) => if read.is_err() {
-                        return End::Broker;
-                    },
-                    () = shared.queued.notified() => {}
+                if shared.unless_queued(input.read(&mut from)).await.is_err() {
+                    return End::Broker;
                 }
                 continue;
             }
@@ -294,10 +296,10 @@ where
             }
             Ok(step) => {
                 shared.writing.store(true, Ordering::Relaxed);
-                tokio::time::timeout(STALL, write(to, &mut input.buffer, step)).await
+                in_time(write(to, &mut input.buffer, step)).await
             }
         };
-        if !matches!(written, Ok(Ok(()))) {
+        if written.is_err() {
             return End::Client;
         }
         shared.answered.notify_one();
@@ -319,6 +321,17 @@ async fn drained<O: Observe>(shared: &Shared<'_, O>, shutdown: &Shutdown) {
             () = shared.progress.notified() => {}
             () = &mut deadline => return,
         }
+    }
+}
+
+/// What a client does not hold up for longer than [`STALL`]. Most writes are
+/// done at once and never meet the timer.
+async fn in_time(writing: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    let mut writing = pin!(writing);
+    let at_once = poll_fn(|cx| Poll::Ready(writing.as_mut().poll(cx))).await;
+    match at_once {
+        Poll::Ready(written) => written,
+        Poll::Pending => tokio::time::timeout(STALL, writing).await?,
     }
 }
 
@@ -382,6 +395,19 @@ impl Input {
 // === impl Shared ===
 
 impl<O: Observe> Shared<'_, O> {
+    /// Reads, unless the session has an answer of its own: then that goes first.
+    async fn unless_queued(&self, reading: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+        let mut reading = pin!(reading);
+        // Both loops are polled at each wake-up of their task: no waker is kept.
+        poll_fn(|cx| {
+            if self.queued.swap(false, Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+            reading.as_mut().poll(cx)
+        })
+        .await
+    }
+
     /// Waits until the client has what the session has let through to it.
     async fn written(&self) {
         let settled = async {
@@ -413,7 +439,9 @@ impl<O: Observe> Shared<'_, O> {
             session.set_rules(rules);
         }
         let decided = decide(session, observe, self.begun.elapsed());
-        session.report(self.begun.elapsed(), observe);
+        if session.has_news() {
+            session.report(self.begun.elapsed(), observe);
+        }
         decided
     }
 }

@@ -108,6 +108,16 @@ impl Notes {
         });
     }
 
+    /// Whether there is anything to tell.
+    pub(crate) fn has_news(&self, in_flight: &VecDeque<InFlight>) -> bool {
+        let newest = in_flight.back();
+        newest.is_some_and(|request| request.account.sent.is_none())
+            || !self.done.is_empty()
+            || !self.sent.is_empty()
+            || !self.denials.is_empty()
+            || self.software.is_some()
+    }
+
     /// Tells everything. `now` is when the step ended.
     pub(crate) fn report(
         &mut self,

@@ -192,9 +192,14 @@ impl Session {
         step
     }
 
-    /// Tells what the last step has brought to an end. To be called after each,
-    /// with the time that it is then: what a step takes is part of what this
-    /// sidecar costs a request.
+    /// Whether the last step has brought anything to an end.
+    pub fn has_news(&self) -> bool {
+        self.shared.notes.has_news(&self.shared.in_flight)
+    }
+
+    /// Tells what the last step has brought to an end. To be called after each
+    /// that [has news](Self::has_news), with the time that it is then: what a
+    /// step takes is part of what this sidecar costs a request.
     pub fn report(&mut self, now: Duration, observe: &mut impl Observe) {
         let Shared {
             notes, in_flight, ..
