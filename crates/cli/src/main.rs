@@ -1,14 +1,18 @@
 //! The `tubeway` command.
 
 mod apply;
+mod check;
 mod connect;
+mod duration;
 mod flows;
+mod install;
 mod live;
 mod mesh;
 mod progress;
 mod state;
 mod status;
 mod stop;
+mod target;
 mod up;
 
 use std::path::PathBuf;
@@ -40,6 +44,17 @@ enum Command {
     Reset(stop::ResetOptions),
     /// Print the path of the kubeconfig, for `export KUBECONFIG=$(tubeway kubeconfig)`.
     Kubeconfig,
+    /// Install the operator on a Kubernetes cluster.
+    Install(install::InstallOptions),
+    /// Bring an installation to this version.
+    Upgrade(install::UpgradeOptions),
+    /// Take the operator away; clusters' data stays.
+    Uninstall(install::UninstallOptions),
+    /// Print what an installation consists of, for GitOps.
+    Render(install::RenderOptions),
+    /// Look at a Kubernetes cluster and the installation on it, and say what is
+    /// wrong and what to do.
+    Check(check::Options),
     /// Be a service account's Kafka client: a client sidecar on local ports.
     Connect(connect::Options),
 }
@@ -68,6 +83,11 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             println!("{}", state.kubeconfig().display());
             Ok(())
         }
+        Command::Install(options) => install::install(&state, &options).await,
+        Command::Upgrade(options) => install::upgrade(&state, &options).await,
+        Command::Uninstall(options) => install::uninstall(&state, &options).await,
+        Command::Render(options) => install::render(&options),
+        Command::Check(options) => check::run(&state, &options).await,
         Command::Connect(options) => connect::run(&state, &options).await,
     }
 }

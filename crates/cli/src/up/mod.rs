@@ -6,7 +6,7 @@ mod detach;
 mod machine;
 mod preflight;
 mod stop_order;
-mod wait;
+pub mod wait;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use anyhow::Result;
 use kube::Client;
 use tubeway_telemetry::Shutdown;
 
+use crate::duration::duration;
 use crate::live;
 use crate::progress::{Progress, seconds};
 use crate::state::{Running, State};
@@ -130,31 +131,4 @@ fn summary(state: &State, options: &Options, machine: &Machine, progress: &Progr
     println!("  logs         kubectl logs -n kafka demo-combined-0 -c kafka");
     println!("               {}", state.node().join("logs").display());
     println!();
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let error =
-        || format!("{text:?} is not a duration; it takes a number and s, m or h, as in 24h");
-    let (number, unit) = text.split_at(text.len().saturating_sub(1));
-    let number: u64 = number.parse().map_err(|_| error())?;
-    match unit {
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number * 60)),
-        "h" => Ok(Duration::from_secs(number * 3600)),
-        _ => Err(error()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_a_unit() {
-        assert_eq!(duration("60s"), Ok(Duration::from_secs(60)));
-        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
-        for wrong in ["", "s", "60", "h2", "-1s", "1d"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -1,0 +1,216 @@
+//! What an installation consists of. Pure.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::apply;
+
+/// The namespace in the manifests as they are kept.
+pub const NAMESPACE: &str = "tubeway-system";
+/// The operator's name, in every kind of object of its own.
+pub const OPERATOR: &str = "tubeway-operator";
+
+/// How an installation differs from the one in `deploy/`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct Choices {
+    /// Namespace of the operator.
+    #[arg(long, default_value = NAMESPACE, value_parser = namespace)]
+    pub namespace: String,
+    /// Where the images come from: `<registry>/operator`, `/proxy` and `/kafka`.
+    #[arg(long, default_value = "tubeway.dev")]
+    pub registry: String,
+    /// Tag of the operator's and the sidecars' images.
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    pub tag: String,
+    /// The mesh's trust domain. It cannot be changed while clusters are there.
+    #[arg(long, default_value = "cluster.local")]
+    pub trust_domain: String,
+    /// Life of the certificates, from 60s to 24h.
+    #[arg(long, default_value = "24h", value_name = "DURATION")]
+    pub cert_ttl: String,
+}
+
+// === impl Choices ===
+
+impl Choices {
+    /// Everything, in the order in which it is applied: kinds first.
+    pub fn documents(&self) -> Result<Vec<Value>> {
+        let mut all = kinds()?;
+        for text in [
+            include_str!("../../../../deploy/rbac.yaml"),
+            include_str!("../../../../deploy/operator.yaml"),
+        ] {
+            for mut document in apply::documents(text)? {
+                self.adapt(&mut document)?;
+                all.push(document);
+            }
+        }
+        Ok(all)
+    }
+
+    fn adapt(&self, document: &mut Value) -> Result<()> {
+        if document["kind"] == "Namespace" {
+            document["metadata"]["name"] = self.namespace.as_str().into();
+        }
+        if document["metadata"]["namespace"] == NAMESPACE {
+            document["metadata"]["namespace"] = self.namespace.as_str().into();
+        }
+        for subject in list(document, "/subjects") {
+            subject["namespace"] = self.namespace.as_str().into();
+        }
+        if document["kind"] != "Deployment" {
+            return Ok(());
+        }
+        let container = document
+            .pointer_mut("/spec/template/spec/containers/0")
+            .context("the operator's Deployment has no container")?;
+        container["image"] = self.image("operator").into();
+        let args = container["args"]
+            .as_array_mut()
+            .context("the operator has no arguments")?;
+        args.extend(self.arguments());
+        Ok(())
+    }
+
+    fn arguments(&self) -> impl Iterator<Item = Value> {
+        let service = format!("{OPERATOR}.{}.svc", self.namespace);
+        [
+            format!("--service-name={service}"),
+            format!("--advertise={service}:15012"),
+            format!("--trust-domain={}", self.trust_domain),
+            format!("--cert-ttl={}", self.cert_ttl),
+            format!("--proxy-image={}", self.image("proxy")),
+            format!("--kafka-image={}/kafka", self.registry),
+        ]
+        .into_iter()
+        .map(Value::from)
+    }
+
+    fn image(&self, name: &str) -> String {
+        format!("{}/{name}:{}", self.registry, self.tag)
+    }
+}
+
+/// The definitions of the kinds.
+fn kinds() -> Result<Vec<Value>> {
+    let definitions = tubeway_api::crds();
+    let definitions = definitions.into_iter().map(|crd| {
+        let mut value = serde_json::to_value(crd)?;
+        if let Some(object) = value.as_object_mut() {
+            // It has none yet, and a Kubernetes that reads one refuses null.
+            object.remove("status");
+        }
+        Ok(value)
+    });
+    definitions.collect()
+}
+
+/// The documents as one YAML file.
+pub fn yaml(documents: &[Value]) -> Result<String> {
+    let mut text = String::new();
+    for document in documents {
+        text.push_str("---\n");
+        text.push_str(&serde_saphyr::to_string(document)?);
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}
+
+/// Wraps the documents in a `List`, as JSON.
+pub fn json(documents: &[Value]) -> Value {
+    json!({ "apiVersion": "v1", "kind": "List", "items": documents })
+}
+
+fn list<'a>(document: &'a mut Value, at: &str) -> impl Iterator<Item = &'a mut Value> {
+    let array = document.pointer_mut(at).and_then(Value::as_array_mut);
+    array.into_iter().flatten()
+}
+
+/// A namespace's name is a DNS label.
+fn namespace(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let edge = |c: Option<char>| c.is_some_and(|c| c != '-');
+    let ends = edge(text.chars().next()) && edge(text.chars().last());
+    if text.len() <= 63 && ends && text.chars().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("up to 63 lower-case letters, digits and -, with - at neither end".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choices(namespace: &str) -> Choices {
+        Choices {
+            namespace: namespace.to_owned(),
+            registry: "registry.example/tubeway".to_owned(),
+            tag: "1.2.3".to_owned(),
+            trust_domain: "example.org".to_owned(),
+            cert_ttl: "1h".to_owned(),
+        }
+    }
+
+    #[test]
+    fn kinds_come_first_and_the_operator_last() {
+        let documents = choices("kafka-mesh").documents().unwrap();
+        let kinds: Vec<_> = documents.iter().map(|d| d["kind"].as_str()).collect();
+        let definitions = kinds
+            .iter()
+            .take_while(|kind| **kind == Some("CustomResourceDefinition"))
+            .count();
+        assert_eq!(definitions, tubeway_api::crds().len());
+        assert_eq!(kinds[definitions], Some("Namespace"));
+        assert_eq!(kinds.last(), Some(&Some("Deployment")));
+    }
+
+    #[test]
+    fn another_namespace_is_another_namespace_everywhere() {
+        let documents = choices("kafka-mesh").documents().unwrap();
+        let text = serde_json::to_string(&documents).unwrap();
+        assert!(!text.contains(NAMESPACE), "{text}");
+        assert!(text.contains("--advertise=tubeway-operator.kafka-mesh.svc:15012"));
+    }
+
+    #[test]
+    fn the_choices_reach_the_operator() {
+        let documents = choices("a").documents().unwrap();
+        let container = documents
+            .last()
+            .unwrap()
+            .pointer("/spec/template/spec/containers/0")
+            .unwrap();
+        assert_eq!(
+            container["image"],
+            "registry.example/tubeway/operator:1.2.3"
+        );
+        let args = serde_json::to_string(&container["args"]).unwrap();
+        for part in [
+            "--trust-domain=example.org",
+            "--cert-ttl=1h",
+            "--proxy-image=registry.example/tubeway/proxy:1.2.3",
+            "--kafka-image=registry.example/tubeway/kafka",
+        ] {
+            assert!(args.contains(part), "{part} is not in {args}");
+        }
+    }
+
+    #[test]
+    fn what_is_rendered_reads_back_as_what_it_was() {
+        let documents = choices("a").documents().unwrap();
+        let text = yaml(&documents).unwrap();
+        assert_eq!(apply::documents(&text).unwrap(), documents);
+    }
+
+    #[test]
+    fn names_that_kubernetes_would_refuse_are_refused() {
+        for good in ["a", "tubeway-system", "x1"] {
+            assert_eq!(namespace(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "-a", "a-", "A", "a.b", "ä", &"a".repeat(64)] {
+            assert!(namespace(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `tubeway uninstall`.
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use super::described;
+use super::existing::{Existing, clusters};
+use crate::apply;
+use crate::state::State;
+use crate::target::Target;
+
+/// What `tubeway uninstall` takes.
+#[derive(Debug, clap::Args)]
+pub struct UninstallOptions {
+    #[command(flatten)]
+    target: Target,
+    /// Also the kinds' definitions, and with them every object of them.
+    #[arg(long)]
+    kinds: bool,
+    /// Go on although Kafka clusters are there: they run on without an operator,
+    /// and their certificates end.
+    #[arg(long)]
+    leave_clusters: bool,
+    /// Say what would be deleted, and delete nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Takes the operator away. Data stays: claims belong to the clusters.
+pub async fn uninstall(state: &State, options: &UninstallOptions) -> Result<()> {
+    let (client, url) = options.target.client(state).await?;
+    let Some(existing) = Existing::find(&client).await? else {
+        bail!("nothing is installed at {url}");
+    };
+    let left = clusters(&client).await?;
+    if let Some(first) = left.first() {
+        if options.kinds {
+            bail!(
+                "{} Kafka clusters are there, {first} among them: --kinds would delete them. \
+                 Delete them first, `kubectl delete kafkaclusters --all -A`",
+                left.len()
+            );
+        }
+        if !options.leave_clusters {
+            bail!(
+                "{} Kafka clusters are there, {first} among them. Delete them first, or give \
+                 --leave-clusters: they run on, until their certificates end after {}",
+                left.len(),
+                existing.choices.cert_ttl
+            );
+        }
+    }
+    println!("{url}\n");
+    let is_kind = |document: &Value| document["kind"] == "CustomResourceDefinition";
+    let documents = existing.choices.documents()?;
+    // What was applied last goes first: the operator before its rights.
+    for document in documents.into_iter().rev() {
+        if is_kind(&document) && !options.kinds {
+            continue;
+        }
+        let name = described(&document);
+        if options.dry_run {
+            println!("  would go   {name}");
+        } else if apply::delete(&client, document).await? {
+            println!("  deleted    {name}");
+        }
+    }
+    if !options.kinds {
+        println!("\nthe kinds stay; --kinds deletes them and every object of them");
+    }
+    Ok(())
+}
