@@ -3,10 +3,13 @@ CARGO ?= cargo
 # Programs that scripts/setup-test-tools has built come first.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: build up test test-quick soak differential fuzz bench-proxy lint deny doc crds tools
+.PHONY: build images up test test-quick soak differential fuzz bench-proxy lint deny doc crds tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins --workspace --exclude tubeway-bench
+
+images: build     ## container images in target/images, without a container engine
+	./target/release/tubeway-xtask images $(ARGS)
 
 up: build         ## everything on this machine; Ctrl-C stops it
 	./target/release/tubeway up $(ARGS)

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustls::pki_types::UnixTime;
 use support::mesh::{Connection, apply, check, round_trip, topic};
-use support::{Installation, eventually, net, rules, shares, zones};
+use support::{Installation, eventually, looks, net, rules, shares, zones};
 use tubeway_identity::ca::{AuthorityPem, CertificateAuthority};
 use tubeway_launcher::kafka_dist::KafkaDist;
 use tubeway_testing::capture::{Capture, Verdict};
@@ -79,6 +79,9 @@ fn trials(shared: Option<&Shared>) -> Vec<Trial> {
             own_listeners,
         ),
         trial("ordinary_kubectl_works", kubectl),
+        trial("tubeway_check_says_what_is_wrong", |on| {
+            looks::check_says_what_is_wrong(on)
+        }),
         trial("a_second_up_says_who_was_first", second_up),
         trial("a_killed_broker_loses_nothing", |on| {
             killed(on, "kill-broker", "demo-combined-1", "kafka")

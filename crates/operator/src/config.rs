@@ -10,6 +10,8 @@ use tubeway_policy::{SpiffeError, SpiffeId};
 pub struct Config {
     /// The operator's own namespace, where the authority's Secret is kept.
     pub namespace: String,
+    /// What this operator is called among those that could lead: its pod's name.
+    pub name: String,
     /// The mesh's trust domain.
     pub trust_domain: String,
     /// Where the certificate authority and the configuration stream listen.

@@ -36,6 +36,7 @@ pub(crate) fn context(api: &FakeApi) -> Context {
         client: api.client(),
         config: Arc::new(Config {
             namespace: "tubeway-system".into(),
+            name: "tubeway-operator-0".into(),
             trust_domain: "td".into(),
             grpc_listen: ([127, 0, 0, 1], 0).into(),
             advertise: "operator:15012".into(),

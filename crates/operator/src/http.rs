@@ -1,6 +1,7 @@
 //! `/metrics`, `/livez` and `/readyz`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::State;
@@ -17,15 +18,21 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 struct Shown {
     metrics: Arc<Metrics>,
     identity: IdentityStore,
+    leads: Arc<AtomicBool>,
 }
 
-/// The routes. Ready is an operator with a valid certificate of its own.
-pub fn routes(metrics: Arc<Metrics>, identity: IdentityStore) -> Router {
+/// The routes. Ready is an operator that leads, with a valid certificate of its
+/// own: sidecars are to come to no other.
+pub fn routes(metrics: Arc<Metrics>, identity: IdentityStore, leads: Arc<AtomicBool>) -> Router {
     Router::new()
         .route("/metrics", get(metrics_text))
         .route("/livez", get(|| async { "ok" }))
         .route("/readyz", get(ready))
-        .with_state(Shown { metrics, identity })
+        .with_state(Shown {
+            metrics,
+            identity,
+            leads,
+        })
 }
 
 async fn metrics_text(State(shown): State<Shown>) -> impl IntoResponse {
@@ -33,12 +40,12 @@ async fn metrics_text(State(shown): State<Shown>) -> impl IntoResponse {
 }
 
 async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
-    if shown.identity.current().is_some() {
-        (StatusCode::OK, "ok")
+    let problem = if !shown.leads.load(Ordering::Relaxed) {
+        "another operator leads"
+    } else if shown.identity.current().is_none() {
+        "no valid certificate of its own"
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no valid certificate of its own",
-        )
-    }
+        return (StatusCode::OK, "ok");
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, problem)
 }

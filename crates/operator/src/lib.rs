@@ -16,6 +16,7 @@ pub mod health;
 pub mod http;
 pub mod inject;
 pub mod kafka_admin;
+pub mod leader;
 pub mod metrics;
 pub mod quotas;
 pub mod roots;

@@ -18,6 +18,9 @@ struct Flags {
     /// The operator's own namespace
     #[arg(long, env = "POD_NAMESPACE", default_value = "tubeway-system")]
     namespace: String,
+    /// What this operator is called among those that could lead: its pod's name
+    #[arg(long, env = "POD_NAME", default_value_t = host())]
+    name: String,
     /// The mesh's trust domain
     #[arg(long, env = "TUBEWAY_TRUST_DOMAIN", default_value = "cluster.local")]
     trust_domain: String,
@@ -85,6 +88,12 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Outside of a pod: the machine's name and the process.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}-{}", name.trim(), std::process::id())
+}
+
 fn life(text: &str) -> Result<Duration, String> {
     let unit = text.chars().last().unwrap_or(' ');
     let seconds = match unit {
@@ -110,6 +119,7 @@ impl Flags {
     fn config(self) -> Config {
         Config {
             namespace: self.namespace,
+            name: self.name,
             trust_domain: self.trust_domain,
             grpc_listen: self.grpc_listen,
             advertise: self.advertise,

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -28,6 +29,7 @@ use crate::context::{Context, Parts};
 use crate::error::Error;
 use crate::health::KafkaHealth;
 use crate::kafka_admin::AdminDirectory;
+use crate::leader::Candidate;
 use crate::stream::{ConfigService, Hubs};
 use crate::zones::{Places, ZoneSource};
 use crate::{access, cluster, crds, http, quotas, roots, topics};
@@ -67,6 +69,9 @@ pub enum RunError {
     /// The operator got no certificate of its own.
     #[error("no certificate of its own within {} s; the log says why", OWN_IDENTITY.as_secs())]
     NoIdentity,
+    /// It leads no more, and what it was doing is for the next one.
+    #[error("the lead was lost; the log says why")]
+    LeadLost,
 }
 
 /// A signal that any number of tasks can wait for.
@@ -118,6 +123,7 @@ pub async fn run(
         config.cert_ttl,
     );
 
+    let candidate = Candidate::new(&client, &config.namespace, config.name.clone());
     let mut background = JoinSet::new();
     background.spawn(Renewer::new(own, identity.clone()).run());
     if tokio::time::timeout(OWN_IDENTITY, identity.ready())
@@ -137,9 +143,22 @@ pub async fn run(
         admins,
         roots,
     });
-    serve(ctx, ca, operator_id, listeners, shutdown.boxed().shared()).await;
+    let shutdown = shutdown.boxed().shared();
+    let leads = Arc::new(AtomicBool::new(false));
+    background.spawn(serve_http(ctx.clone(), leads.clone(), listeners.metrics));
+    tokio::select! {
+        () = candidate.acquire() => {}
+        () = shutdown.clone() => return Ok(()),
+    }
+    leads.store(true, Ordering::Relaxed);
+    let served = tokio::select! {
+        () = serve(ctx, ca, operator_id, listeners.grpc, shutdown) => Ok(()),
+        // What is under way stops here: somebody else may do it already.
+        () = candidate.keep() => Err(RunError::LeadLost),
+    };
+    candidate.release().await;
     background.shutdown().await;
-    Ok(())
+    served
 }
 
 /// Everything that runs from now until the end.
@@ -147,7 +166,7 @@ async fn serve(
     ctx: Context,
     ca: Arc<ArcSwap<CertificateAuthority>>,
     operator_id: SpiffeId,
-    listeners: Listeners,
+    listener: TcpListener,
     shutdown: Signal,
 ) {
     let mut tasks = JoinSet::new();
@@ -166,10 +185,9 @@ async fn serve(
         ctx.clone(),
         ca,
         places,
-        listeners.grpc,
+        listener,
         shutdown.clone(),
     ));
-    tasks.spawn(serve_http(ctx.clone(), listeners.metrics, shutdown.clone()));
     let hubs = ctx.hubs();
     tasks.spawn(async move {
         shutdown.await;
@@ -260,10 +278,10 @@ async fn serve_grpc(
     serve_tls(listener, tls, routes, ServeLimits::default(), shutdown).await;
 }
 
-async fn serve_http(ctx: Context, listener: TcpListener, shutdown: Signal) {
-    let routes = http::routes(Arc::clone(&ctx.metrics), ctx.identity.clone());
-    let served = axum::serve(listener, routes).with_graceful_shutdown(shutdown);
-    if let Err(error) = served.await {
+/// Serves until it is dropped: also who waits for the lead is alive.
+async fn serve_http(ctx: Context, leads: Arc<AtomicBool>, listener: TcpListener) {
+    let routes = http::routes(Arc::clone(&ctx.metrics), ctx.identity.clone(), leads);
+    if let Err(error) = axum::serve(listener, routes).await {
         tracing::error!(%error, "metrics are not served any more");
     }
 }

@@ -146,6 +146,7 @@ fn root() -> PathBuf {
 fn config() -> Config {
     Config {
         namespace: "tubeway-system".into(),
+        name: "tubeway-operator-0".into(),
         trust_domain: "cluster.local".into(),
         grpc_listen: ([127, 0, 0, 1], 0).into(),
         advertise: "tubeway-operator.tubeway-system.svc:15012".into(),

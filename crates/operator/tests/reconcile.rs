@@ -409,6 +409,7 @@ fn pool(replicas: u32) -> Value {
 fn config() -> Config {
     Config {
         namespace: "tubeway-system".into(),
+        name: "tubeway-operator-0".into(),
         trust_domain: "cluster.local".into(),
         grpc_listen: ([127, 0, 0, 1], 0).into(),
         advertise: "tubeway-operator.tubeway-system.svc:15012".into(),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod crds;
+mod images;
 mod schemas;
 
 use clap::{Parser, Subcommand};
@@ -17,6 +18,8 @@ struct Arguments {
 enum Task {
     /// Write the kinds' definitions to `deploy/crds`.
     Crds,
+    /// Make container images, without a container engine.
+    Images(images::Arguments),
     /// Extract the wire schemas from Kafka's own jars.
     Schemas(schemas::Arguments),
     /// Time the hot path on this machine; run it with --release.
@@ -26,6 +29,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Crds => crds::run(),
+        Task::Images(arguments) => images::run(&arguments),
         Task::Schemas(arguments) => schemas::run(&arguments),
         Task::Bench => bench::run(),
     }
