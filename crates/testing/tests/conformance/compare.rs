@@ -43,7 +43,14 @@ pub fn transcripts(real: &[Step], local: &[Step]) -> Vec<Difference> {
         let labels = [expected, found].map(|step| step.map(|step| Value::from(&*step.label)));
         let answers = [expected, found].map(|step| step.map(|step| &step.answer));
         walk.compare(".step", labels[0].as_ref(), labels[1].as_ref());
-        walk.compare("", answers[0], answers[1]);
+        // Who answers with another code answers something else: one difference says it all.
+        let codes = answers.map(|answer| answer.and_then(|answer| answer.get("code")));
+        if codes[0] == codes[1] {
+            walk.compare("", answers[0], answers[1]);
+        } else {
+            let brief = answers.map(|answer| answer.map(brief));
+            walk.compare(".code", brief[0].as_ref(), brief[1].as_ref());
+        }
     }
     differences
 }
@@ -78,6 +85,14 @@ impl Walk<'_> {
                 local: local.cloned(),
             }),
         }
+    }
+}
+
+/// The code, with the message of a refusal.
+fn brief(answer: &Value) -> Value {
+    match answer["body"]["message"].as_str() {
+        Some(message) => format!("{} {message}", answer["code"]).into(),
+        None => answer["code"].clone(),
     }
 }
 

@@ -143,7 +143,7 @@ async fn roles_are_checked(t: &mut Trial<'_>) {
     t.create(422, BINDINGS, binding("RoleBinding", "a", "Wrong", "x", json!([]))).await;
     t.create(422, BINDINGS, binding("RoleBinding", "a", "Role", "", json!([]))).await;
     t.create(422, BINDINGS, binding("RoleBinding", "a", "Role", "x", json!([{"kind": "Robot", "name": "r"}]))).await;
-    t.create(422, BINDINGS, binding("RoleBinding", "a", "Role", "x", json!([{"kind": "ServiceAccount", "name": "r"}]))).await;
+    t.create(201, BINDINGS, binding("RoleBinding", "local", "Role", "x", json!([{"kind": "ServiceAccount", "name": "r"}]))).await;
     t.create(201, BINDINGS, binding("RoleBinding", "a", "Role", "x", json!([{"kind": "User", "name": "u"}, {"kind": "Group", "name": "g"}]))).await;
     t.create(201, ROLES, role("Role", "empty", Value::Null)).await;
 }

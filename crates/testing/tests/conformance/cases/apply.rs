@@ -26,7 +26,7 @@ async fn apply_makes_what_is_not_there(t: &mut Trial<'_>) {
     t.apply(201, &format!("{TOPICS}/a?fieldManager=one"), topic("a", json!({"partitions": 1}))).await;
     let mut unnamed = config_map("", json!({"a": "1"}));
     unnamed["metadata"] = json!({});
-    t.apply(201, "configmaps/b?fieldManager=one", unnamed).await;
+    t.apply(400, "configmaps/b?fieldManager=one", unnamed).await;
     t.apply(404, &format!("{TOPICS}/none/status?fieldManager=one"), topic("none", json!({}))).await;
 }
 
@@ -58,7 +58,7 @@ async fn what_is_no_longer_applied_goes(t: &mut Trial<'_>) {
     let spec = json!({"partitions": 1, "config": {"x": "1", "y": "2"}});
     t.apply(201, &format!("{a}?fieldManager=one"), topic("a", spec)).await;
     t.apply(200, &format!("{a}?fieldManager=one"), topic("a", json!({"config": {"y": "2"}}))).await;
-    t.apply(200, &format!("{a}?fieldManager=one"), topic("a", json!({"config": {}}))).await;
+    t.apply(422, &format!("{a}?fieldManager=one"), topic("a", json!({"config": {}}))).await;
     t.apply(200, &format!("{a}?fieldManager=one"), topic("a", json!({}))).await;
     // A field of a default comes back with it.
     let a = format!("{GADGETS}/a?fieldManager=one");
@@ -70,12 +70,12 @@ async fn lists_are_merged_by_key(t: &mut Trial<'_>) {
     let ports = |ports: Value| gadget("a", json!({"ports": ports}));
     let a = |manager: &str| format!("{GADGETS}/a?fieldManager={manager}");
     t.apply(201, &a("one"), ports(json!([{"number": 1, "name": "x"}, {"number": 2}]))).await;
-    t.apply(200, &a("two"), ports(json!([{"number": 1, "protocol": "UDP"}, {"number": 3, "name": "z"}]))).await;
+    t.apply(200, &a("two"), ports(json!([{"number": 1, "protocol": "UDP"}, {"number": 80, "name": "z"}]))).await;
     t.apply(409, &a("two"), ports(json!([{"number": 1, "protocol": "TCP", "name": "other"}]))).await;
     t.apply(200, &a("one"), ports(json!([{"number": 2, "name": "y"}]))).await;
     t.apply(200, &a("two"), ports(json!([]))).await;
     t.apply(500, &a("two"), ports(json!([{"number": 9}, {"number": 9}]))).await;
-    t.apply(500, &a("two"), ports(json!([{"name": "keyless"}]))).await;
+    t.apply(422, &a("two"), ports(json!([{"name": "keyless"}]))).await;
 }
 
 async fn sets_and_atomic_parts(t: &mut Trial<'_>) {
@@ -139,7 +139,7 @@ async fn apply_needs_a_manager_and_a_clean_object(t: &mut Trial<'_>) {
     t.apply(409, "configmaps/a?fieldManager=one", stale).await;
     let mut other = config_map("a", json!({"x": "1"}));
     other["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000".into();
-    t.apply(409, "configmaps/a?fieldManager=one", other.clone()).await;
+    t.apply(422, "configmaps/a?fieldManager=one", other.clone()).await;
     other["metadata"]["name"] = "new".into();
     t.apply(409, "configmaps/new?fieldManager=one", other).await;
     t.raw(400, http::Method::PATCH, "configmaps/a?fieldManager=one", "application/apply-patch+yaml", "a: [").await;
@@ -177,7 +177,7 @@ async fn finalizers_and_owners_are_applied(t: &mut Trial<'_>) {
     let owner = t.create(201, "configmaps", config_map("owner", json!({}))).await;
     let reference = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]});
     let body = |finalizers: Value, owners: Value| {
-        let mut body = config_map("a", json!({}));
+        let mut body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
         body["metadata"]["finalizers"] = finalizers;
         body["metadata"]["ownerReferences"] = owners;
         body

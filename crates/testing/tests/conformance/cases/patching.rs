@@ -23,12 +23,12 @@ async fn merges_add_change_and_remove(t: &mut Trial<'_>) {
     t.merge(200, "configmaps/a", json!({})).await;
     t.merge(200, "configmaps/a", json!({"metadata": {"labels": {"x": "y"}}})).await;
     t.merge(404, "configmaps/none", json!({})).await;
-    t.merge(400, "configmaps/a", json!({"data": {"a": 1}})).await;
-    t.merge(400, "configmaps/a", json!({"data": []})).await;
+    t.merge(422, "configmaps/a", json!({"data": {"a": 1}})).await;
+    t.merge(422, "configmaps/a", json!({"data": []})).await;
 }
 
 async fn operations_are_done_in_order_or_not_at_all(t: &mut Trial<'_>) {
-    t.create(201, "configmaps", config_map("a", json!({"a": "1", "b/c": "2"}))).await;
+    t.create(201, "configmaps", config_map("a", json!({"a": "1", "b": "2"}))).await;
     t.json_patch(200, "configmaps/a", json!([
         {"op": "test", "path": "/data/a", "value": "1"},
         {"op": "replace", "path": "/data/a", "value": "2"},
@@ -89,12 +89,12 @@ async fn patches_may_not_change_identity(t: &mut Trial<'_>) {
     t.create(201, "configmaps", config_map("a", json!({"a": "1"}))).await;
     t.merge(400, "configmaps/a", json!({"metadata": {"name": "b"}})).await;
     t.merge(400, "configmaps/a", json!({"metadata": {"namespace": "b"}})).await;
-    t.merge(400, "configmaps/a", json!({"kind": "Secret"})).await;
-    t.merge(200, "configmaps/a", json!({"metadata": {"creationTimestamp": null, "deletionTimestamp": "2026-01-01T00:00:00Z"}})).await;
+    t.merge(422, "configmaps/a", json!({"kind": "Secret"})).await;
+    t.merge(422, "configmaps/a", json!({"metadata": {"creationTimestamp": null, "deletionTimestamp": "2026-01-01T00:00:00Z"}})).await;
     t.create(201, TOPICS, topic("a", json!({}))).await;
     t.merge(400, &format!("{TOPICS}/a"), json!({"metadata": {"name": "b"}})).await;
-    t.merge(400, &format!("{TOPICS}/a"), json!({"kind": "Other"})).await;
-    t.merge(400, &format!("{TOPICS}/a"), json!({"apiVersion": "kafka.tubeway.dev/v2"})).await;
+    t.merge(422, &format!("{TOPICS}/a"), json!({"kind": "Other"})).await;
+    t.merge(422, &format!("{TOPICS}/a"), json!({"apiVersion": "kafka.tubeway.dev/v2"})).await;
 }
 
 async fn broken_patches_are_refused(t: &mut Trial<'_>) {
@@ -105,7 +105,7 @@ async fn broken_patches_are_refused(t: &mut Trial<'_>) {
     t.raw(400, Method::PATCH, "configmaps/a", "application/json-patch+json", "{}").await;
     t.raw(415, Method::PATCH, "configmaps/a", "application/json", "{}").await;
     t.raw(415, Method::PATCH, "configmaps/a", "text/plain", "{}").await;
-    t.json_patch(400, "configmaps/a", json!([{"op": "jump", "path": "/data"}])).await;
+    t.json_patch(422, "configmaps/a", json!([{"op": "jump", "path": "/data"}])).await;
     let many: Vec<Value> = (0..10_001).map(|_| json!({"op": "test", "path": "/data/a", "value": "1"})).collect();
     t.json_patch(413, "configmaps/a", many.into()).await;
 }

@@ -51,7 +51,7 @@ async fn kinds_and_versions_that_do_not_match(t: &mut Trial<'_>) {
     t.create(400, "configmaps", json!({"apiVersion": "v2", "kind": "ConfigMap", "metadata": {"name": "b"}})).await;
     let mut wrong = topic("b", json!({}));
     wrong["kind"] = "KafkaUser".into();
-    t.create(400, TOPICS, wrong.clone()).await;
+    t.create(422, TOPICS, wrong.clone()).await;
     wrong["kind"] = "KafkaTopic".into();
     wrong["apiVersion"] = "kafka.tubeway.dev/v1".into();
     t.create(400, TOPICS, wrong).await;
@@ -63,12 +63,12 @@ async fn methods_that_do_not_exist(t: &mut Trial<'_>) {
     t.raw(405, Method::PUT, "configmaps", "application/json", "{}").await;
     t.raw(405, Method::POST, "configmaps/a", "application/json", "{}").await;
     t.raw(405, Method::PATCH, "configmaps", "application/merge-patch+json", "{}").await;
-    t.raw(405, Method::PUT, TOPICS, "application/json", "{}").await;
-    t.raw(405, Method::POST, &format!("{GADGETS}/a"), "application/json", "{}").await;
+    t.raw(400, Method::PUT, TOPICS, "application/json", "{}").await;
+    t.raw(400, Method::POST, &format!("{GADGETS}/a"), "application/json", "{}").await;
     t.raw(405, Method::DELETE, &format!("{GADGETS}/a/status"), "application/json", "").await;
     t.get(405, "/apis/authorization.k8s.io/v1/subjectaccessreviews").await;
     t.delete(405, "/api/v1/namespaces", Value::Null).await;
-    t.delete(405, "services", Value::Null).await;
+    t.delete(200, "services?dryRun=All", Value::Null).await;
 }
 
 async fn media_types_that_are_not_known(t: &mut Trial<'_>) {

