@@ -10,5 +10,6 @@ pub mod capture;
 pub mod checker;
 pub mod clients;
 pub mod differential;
+pub mod kubernetes;
 pub mod records;
 pub mod tools;
