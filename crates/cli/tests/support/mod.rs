@@ -204,6 +204,17 @@ pub fn tubeway() -> Command {
     Command::new(env!("CARGO_BIN_EXE_tubeway"))
 }
 
+/// Another of the project's programs, which lies beside the command.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let path = Path::new(env!("CARGO_BIN_EXE_tubeway")).with_file_name(name);
+    ensure!(
+        path.is_file(),
+        "{} is not there; `cargo build --workspace` builds it",
+        path.display()
+    );
+    Ok(path)
+}
+
 /// Runs a command to its end; its output, or an error with everything it said.
 pub fn run(command: &mut Command) -> Result<String> {
     let output = command

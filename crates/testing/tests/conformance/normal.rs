@@ -12,12 +12,12 @@ use serde_json::{Map, Value};
 static UID: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap()
 });
-static TIME: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z").unwrap()
-});
+static TIME: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z").unwrap());
 static TOKEN: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^[\w-]+\.[\w-]{20,}\.[\w-]{20,}$").unwrap());
-static ADDRESS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(10|127)\.96\.\d+\.\d+").unwrap());
+static ADDRESS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\b(10|127)\.96\.\d+\.\d+").unwrap());
 static TOO_OLD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"too old resource version: \d+ \(\d+\)").unwrap());
 
@@ -156,7 +156,8 @@ mod tests {
     #[test]
     fn identities_stay_and_values_go() {
         let mut normalizer = Normalizer::default();
-        let first = json!({"uid": A, "other": B, "resourceVersion": "7", "at": "2026-01-02T03:04:05Z"});
+        let first =
+            json!({"uid": A, "other": B, "resourceVersion": "7", "at": "2026-01-02T03:04:05Z"});
         assert_eq!(
             normalizer.value(&first),
             json!({"uid": "<uid 2>", "other": "<uid 1>", "resourceVersion": "<version 1>", "at": "<time>"})

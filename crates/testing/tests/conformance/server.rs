@@ -28,7 +28,9 @@ enum Running {
 impl Server {
     /// The real one.
     pub async fn real() -> Self {
-        let plane = ControlPlane::start().await.unwrap_or_else(|error| panic!("{error}"));
+        let plane = ControlPlane::start()
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
         let kubeconfig = plane.admin_kubeconfig().to_owned();
         Self::new("kube-apiserver", &kubeconfig, Running::Real(plane)).await
     }
@@ -87,7 +89,10 @@ impl Server {
                 text(&made["spec"]["group"]),
                 text(&made["spec"]["versions"][0]["name"]),
             );
-            let path = format!("/apis/{group}/{version}/{}", text(&made["spec"]["names"]["plural"]));
+            let path = format!(
+                "/apis/{group}/{version}/{}",
+                text(&made["spec"]["names"]["plural"])
+            );
             self.until_served(&path).await;
         }
     }

@@ -1,0 +1,307 @@
+//! The command and the operator on a real Kubernetes API: a kube-apiserver with
+//! RBAC, Pod Security and the usual controllers. Nothing runs pods there.
+
+mod support;
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use support::{eventually, free_port, run, tubeway};
+use tubeway_testing::kubernetes::ControlPlane;
+
+const WITHIN: Duration = Duration::from_secs(60);
+/// Looks at a cluster at which nothing has changed.
+const IDLE_LOOKS: u64 = 10;
+
+/// A control plane, and how to use it.
+struct Kubernetes(ControlPlane);
+
+/// The operator as a process, under its own service account.
+struct Operator {
+    child: Child,
+    metrics: u16,
+    log: std::path::PathBuf,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_is_installed_looked_at_and_taken_away() -> Result<()> {
+    let on = Kubernetes(ControlPlane::start().await?);
+    tokio::task::block_in_place(|| lifecycle(&on))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_s_rights_and_objects_are_good_for_a_real_api() -> Result<()> {
+    let on = Kubernetes(ControlPlane::start().await?);
+    tokio::task::block_in_place(|| {
+        on.tubeway(&["install", "--wait", "0s"])?;
+        // Its own pods would never run here; this one is the only operator.
+        let none = [
+            "scale",
+            "deployment",
+            "-n",
+            "tubeway-system",
+            "tubeway-operator",
+        ];
+        on.kubectl(&[&none[..], &["--replicas=0"]].concat())?;
+        let operator = Operator::start(&on)?;
+        operates(&on, &operator)
+            .map_err(|error| error.context(format!("the operator said:\n{}", operator.said())))
+    })
+}
+
+fn lifecycle(on: &Kubernetes) -> Result<()> {
+    let said = on.tubeway(&["check", "--pre"])?;
+    contains(
+        &said,
+        &["√ you may create clusterroles", "√ there is no other"],
+    )?;
+    let said = on.tubeway(&["install", "--dry-run"])?;
+    contains(&said, &["created    Deployment", "nothing was changed"])?;
+    let said = on.fails(&["check"])?;
+    contains(
+        &said,
+        &["× the operator runs", "`tubeway install` installs it"],
+    )?;
+
+    let said = on.tubeway(&["install", "--wait", "0s"])?;
+    contains(
+        &said,
+        &["created    CustomResourceDefinition kafkaclusters"],
+    )?;
+    let said = on.tubeway(&["install", "--wait", "0s"])?;
+    let changed: Vec<_> = said.lines().filter(is_change).collect();
+    ensure!(changed.is_empty(), "installed twice: {changed:?}");
+    let said = eventually(WITHIN, "the Deployment's status", || {
+        let said = on.fails(&["check"])?;
+        contains(
+            &said,
+            &["minimum availability", "kubectl logs -n tubeway-system"],
+        )?;
+        Ok(said)
+    })?;
+    contains(
+        &said,
+        &["√ the kind KafkaCluster is defined", "tubeway-ca is empty"],
+    )?;
+
+    let said = on.fails(&["install", "--namespace", "elsewhere", "--wait", "0s"])?;
+    contains(&said, &["runs in namespace tubeway-system already"])?;
+    let said = on.tubeway(&["upgrade", "--tag", "9.9.9", "--wait", "0s"])?;
+    contains(&said, &["changed    Deployment"])?;
+    let said = on.fails(&["check"])?;
+    contains(&said, &["it is 9.9.9, this command is"])?;
+
+    on.kubectl(&["create", "namespace", "kafka"])?;
+    on.apply(CLUSTER)?;
+    let said = on.fails(&["install", "--trust-domain", "other.example", "--wait", "0s"])?;
+    contains(&said, &["kafka/demo among them"])?;
+    let said = on.fails(&["uninstall"])?;
+    contains(&said, &["kafka/demo among them", "--leave-clusters"])?;
+    on.kubectl(&["delete", "kafkacluster", "-n", "kafka", "demo"])?;
+    let said = on.tubeway(&["uninstall", "--kinds"])?;
+    contains(
+        &said,
+        &[
+            "deleted    Deployment",
+            "deleted    CustomResourceDefinition",
+        ],
+    )?;
+    let said = on.fails(&["uninstall"])?;
+    contains(&said, &["nothing is installed"])
+}
+
+/// Everything that the operator makes of a cluster is admitted where Pod
+/// Security is enforced; then it has nothing to write.
+fn operates(on: &Kubernetes, operator: &Operator) -> Result<()> {
+    on.kubectl(&["create", "namespace", "kafka"])?;
+    let restricted = "pod-security.kubernetes.io/enforce=restricted";
+    on.kubectl(&["label", "namespace", "kafka", restricted])?;
+    on.apply(CLUSTER)?;
+    eventually(WITHIN, "the pods", || {
+        let pods = on.kubectl(&["get", "pods", "-n", "kafka", "-o", "name"])?;
+        ensure!(pods.lines().count() == 3, "there are: {pods}");
+        Ok(())
+    })?;
+    let said = eventually(WITHIN, "the status", || {
+        let said = on.fails(&["check"])?;
+        contains(&said, &["kafka/demo: not Ready ("])?;
+        Ok(said)
+    })?;
+    contains(&said, &["√ the certificate authority has its key"])?;
+    let holder = on.kubectl(&[
+        "get",
+        "lease",
+        "-n",
+        "tubeway-system",
+        "tubeway-operator",
+        "-o",
+        "jsonpath={.spec.holderIdentity}",
+    ])?;
+    ensure!(holder == "the-only-one", "the lease is held by {holder:?}");
+
+    let before = operator.counted("writes")?;
+    for look in 0..IDLE_LOOKS {
+        let seen = operator.counted("reconciles")?;
+        let mark = format!("example.org/look={look}");
+        on.kubectl(&[
+            "annotate",
+            "--overwrite",
+            "kafkacluster",
+            "-n",
+            "kafka",
+            "demo",
+            &mark,
+        ])?;
+        eventually(WITHIN, "a look at the cluster", || {
+            ensure!(operator.counted("reconciles")? > seen, "none since {seen}");
+            Ok(())
+        })?;
+    }
+    let written = operator.counted("writes")? - before;
+    ensure!(
+        written == 0,
+        "{written} writes in {IDLE_LOOKS} looks at nothing new"
+    );
+    let errors = operator.counted("reconcile_errors").unwrap_or_default();
+    ensure!(errors == 0, "{errors} looks ended in errors");
+    println!("{IDLE_LOOKS} looks at an unchanged cluster: {written} writes");
+    Ok(())
+}
+
+const CLUSTER: &str = "
+apiVersion: kafka.tubeway.dev/v1alpha1
+kind: KafkaCluster
+metadata: {name: demo, namespace: kafka}
+spec: {version: 4.3.1}
+---
+apiVersion: kafka.tubeway.dev/v1alpha1
+kind: KafkaNodePool
+metadata: {name: combined, namespace: kafka}
+spec:
+  cluster: demo
+  replicas: 3
+  roles: [broker, controller]
+  storage: {size: 1Gi}
+";
+
+// === impl Kubernetes ===
+
+impl Kubernetes {
+    fn tubeway(&self, args: &[&str]) -> Result<String> {
+        run(tubeway().args(args).env("KUBECONFIG", self.kubeconfig()))
+    }
+
+    /// What a command says that must fail.
+    fn fails(&self, args: &[&str]) -> Result<String> {
+        match self.tubeway(args) {
+            Ok(said) => bail!("{args:?} did not fail: {said}"),
+            Err(error) => Ok(format!("{error:#}")),
+        }
+    }
+
+    fn kubectl(&self, args: &[&str]) -> Result<String> {
+        run(self.0.kubectl().as_std_mut().args(args))
+    }
+
+    fn apply(&self, manifest: &str) -> Result<()> {
+        let file = self.0.folder().join("applied.yaml");
+        std::fs::write(&file, manifest)?;
+        self.kubectl(&["apply", "-f", &file.to_string_lossy()])
+            .map(drop)
+    }
+
+    fn kubeconfig(&self) -> std::path::PathBuf {
+        self.0.folder().join("admin.kubeconfig")
+    }
+}
+
+// === impl Operator ===
+
+impl Operator {
+    fn start(on: &Kubernetes) -> Result<Self> {
+        let token = [
+            "create",
+            "token",
+            "tubeway-operator",
+            "-n",
+            "tubeway-system",
+        ];
+        let token = on.kubectl(&token)?;
+        let kubeconfig = on.0.folder().join("operator.kubeconfig");
+        let ca = on.0.folder().join("ca.crt");
+        let (url, ca, token) = (on.0.url(), ca.display(), token.trim());
+        std::fs::write(
+            &kubeconfig,
+            format!(
+                "apiVersion: v1\nkind: Config\ncurrent-context: own\n\
+                 clusters: [{{name: own, cluster: {{server: '{url}', certificate-authority: '{ca}'}}}}]\n\
+                 users: [{{name: own, user: {{token: '{token}'}}}}]\n\
+                 contexts: [{{name: own, context: {{cluster: own, user: own}}}}]\n"
+            ),
+        )?;
+        let metrics = free_port()?;
+        let log = on.0.folder().join("operator.log");
+        let file = std::fs::File::create(&log)?;
+        let program = support::program("tubeway-operator")?;
+        let child = Command::new(program)
+            .args(["--namespace=tubeway-system", "--name=the-only-one"])
+            .arg("--grpc-listen=127.0.0.1:0")
+            .arg(format!("--metrics-listen=127.0.0.1:{metrics}"))
+            .env("KUBECONFIG", kubeconfig)
+            .env("TUBEWAY_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .context("cannot start the operator")?;
+        let this = Self {
+            child,
+            metrics,
+            log,
+        };
+        eventually(WITHIN, "the operator", || {
+            let said = this.http("readyz")?;
+            ensure!(said == "ok", "it is not ready: {said}");
+            Ok(())
+        })
+        .with_context(|| this.said())?;
+        Ok(this)
+    }
+
+    /// The sum of a counter's series.
+    fn counted(&self, name: &str) -> Result<u64> {
+        let text = self.http("metrics")?;
+        let prefix = format!("tubeway_operator_{name}_total");
+        let values = text.lines().filter(|line| line.starts_with(&prefix));
+        let values = values.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        Ok(values.sum())
+    }
+
+    fn http(&self, path: &str) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}/{path}", self.metrics);
+        run(Command::new("curl").args(["-sS", &url]))
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn is_change(line: &&str) -> bool {
+    line.starts_with("  created") || line.starts_with("  changed")
+}
+
+fn contains(said: &str, parts: &[&str]) -> Result<()> {
+    for part in parts {
+        ensure!(said.contains(part), "{part:?} is not in: {said}");
+    }
+    Ok(())
+}
