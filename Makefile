@@ -58,3 +58,4 @@ crds:             ## deploy/crds from the types
 
 tools:            ## what the tests need besides Rust, Java and Maven
 	./scripts/setup-test-tools
+	./scripts/setup-kubernetes

@@ -25,6 +25,7 @@ pub fn check(facts: &Facts, report: &mut Report) {
             }
         };
         let name = match objects.len() {
+            0 => continue,
             1 => format!("the one {kind} is ready"),
             n => format!("all {n} {kind}s are ready"),
         };

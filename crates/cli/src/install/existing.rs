@@ -34,12 +34,14 @@ impl Existing {
             return Ok(None);
         };
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
-        let deployment = deployments
-            .get_opt(OPERATOR)
-            .await
-            .with_context(|| format!("cannot read the operator in namespace {namespace}"))?;
-        let Some(deployment) = deployment else {
-            return Ok(None);
+        let deployment = match deployments.get(OPERATOR).await {
+            Ok(deployment) => deployment,
+            // An API that knows no Deployments says so in words of its own.
+            Err(kube::Error::Api(error)) if error.code == 404 => return Ok(None),
+            Err(error) => {
+                let what = format!("cannot read the operator in namespace {namespace}");
+                return Err(anyhow::Error::new(error).context(what));
+            }
         };
         let runs = available(&serde_json::to_value(&deployment)?);
         let choices = choices(namespace, &deployment);
