@@ -1,7 +1,7 @@
 # Each target is a thin line; the work is in cargo, scripts/ and the programs.
 CARGO ?= cargo
-# Programs that scripts/setup-test-tools has built come first.
-export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+# Programs that scripts/setup-kubernetes has built come first.
+export PATH := $(CURDIR)/target/tools/kubernetes:$(PATH)
 
 .PHONY: build images up test test-quick soak differential fuzz bench-proxy lint deny doc crds tools
 
@@ -58,4 +58,3 @@ crds:             ## deploy/crds from the types
 
 tools:            ## what the tests need besides Rust, Java and Maven
 	./scripts/setup-test-tools
-	./scripts/setup-kubernetes
