@@ -8,7 +8,7 @@ use kafka_protocol::error::ResponseError;
 use tokio::time::timeout;
 use tubeway_api::QuorumStatus;
 use tubeway_config::ClusterRef;
-use tubeway_planner::{Health, Partition, Quorum};
+use tubeway_planner::{Health, Partition, PartitionId, Quorum};
 
 use crate::kafka_admin::{
     self, Admin, AdminDirectory, AdminError, ConfigResource, TopicDescription,
@@ -149,9 +149,10 @@ fn described(
     let partitions = topic.partitions.iter();
     partitions
         .map(|partition| Partition {
-            name: format!("{name}-{}", partition.index),
-            replicas: ids(partition.replicas.iter().copied()),
+            id: PartitionId::new(name, partition.index),
+            replicas: ordered(&partition.replicas),
             in_sync: ids(partition.in_sync.iter().copied()),
+            leader: partition.leader.and_then(|id| u32::try_from(id).ok()),
             min_in_sync: minimum(partition.replicas.len()),
         })
         .collect()
@@ -186,6 +187,12 @@ fn shown(quorum: &kafka_admin::Quorum) -> QuorumStatus {
             .into_iter()
             .collect(),
     }
+}
+
+fn ordered(ids: &[i32]) -> Vec<u32> {
+    ids.iter()
+        .filter_map(|id| u32::try_from(*id).ok())
+        .collect()
 }
 
 fn ids(ids: impl Iterator<Item = i32>) -> BTreeSet<u32> {
@@ -250,7 +257,8 @@ mod tests {
             }],
         };
         let partition = &described("t", &topic, |replicas| replicas - 1)[0];
-        assert_eq!(partition.name, "t-4");
+        assert_eq!(partition.id, PartitionId::new("t", 4));
+        assert_eq!(partition.preferred(), Some(0));
         assert!(partition.needs(0));
     }
 }

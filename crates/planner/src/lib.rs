@@ -7,7 +7,8 @@
 mod health;
 mod ids;
 mod roll;
+mod words;
 
-pub use health::{Health, Partition, Quorum};
+pub use health::{Health, Partition, PartitionId, Quorum};
 pub use ids::{Assignment, PoolIds, assign_ids};
-pub use roll::{Node, NodeState, Plan, Wait, plan};
+pub use roll::{Limits, Node, NodeState, Plan, Wait, plan};

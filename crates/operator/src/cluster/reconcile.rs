@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use tubeway_api::KafkaCluster;
 use tubeway_api::condition::reasons;
 use tubeway_config::ClusterRef;
-use tubeway_planner::{Node, NodeState, Plan, plan};
+use tubeway_planner::{Limits, Node, NodeState, Plan, plan};
 
 use super::build::{self, Inputs, NodeObjects, Objects, QUORUM_KEY};
 use super::dereference::Observed;
@@ -110,7 +110,8 @@ impl Look<'_> {
         self.apply_shared(&objects).await?;
         let nodes = self.nodes(&cluster, &objects);
         let report = self.health(&nodes).await;
-        let plan = plan(&nodes, report.as_ref().map(|report| &report.health));
+        let health = report.as_ref().map(|report| &report.health);
+        let plan = plan(&nodes, health, Limits::default());
         self.take_plan(&objects, &plan).await?;
         self.write_status(&cluster, &founding, &nodes, &plan, report)
             .await
@@ -168,9 +169,12 @@ impl Look<'_> {
         let pools = cluster.nodes();
         let nodes = objects.nodes.iter().map(|(id, node)| {
             let pod = self.pod(node);
+            let pool = pools.get(id);
             Node {
                 id: *id,
-                roles: pools.get(id).map(|p| p.roles.clone()).unwrap_or_default(),
+                pool: pool.map(|p| p.name.clone()).unwrap_or_default(),
+                roles: pool.map(|p| p.roles.clone()).unwrap_or_default(),
+                zone: None,
                 state: pods::state(pod),
                 current: pod.is_some_and(|pod| pods::is_current(pod, &node.pod)),
             }
@@ -217,10 +221,9 @@ impl Look<'_> {
                 self.write.delete(pod).await?;
             }
         }
-        let next = plan.replace.and_then(|id| objects.nodes.get(&id));
-        if let Some(pod) = next.and_then(|node| self.pod(node))
-            && !pods::is_over(pod)
-        {
+        let next = plan.replace.iter().filter_map(|id| objects.nodes.get(id));
+        let next = next.filter_map(|node| self.pod(node));
+        for pod in next.filter(|pod| !pods::is_over(pod)) {
             self.write.delete(pod).await?;
             let note = format!(
                 "replacing pod {}: it is not built as it should be",
@@ -291,7 +294,7 @@ impl Look<'_> {
         let status = findings.cluster_status(live, now);
         self.write.status(live, &status).await?;
         // Pods and sidecars announce themselves; Kafka's health does not.
-        let waits = plan.outdated.is_empty() || plan.replace.is_some();
+        let waits = plan.outdated.is_empty() || !plan.replace.is_empty();
         Ok(if waits { Again::Late } else { Again::Soon })
     }
 
