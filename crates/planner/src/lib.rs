@@ -6,9 +6,14 @@
 
 mod health;
 mod ids;
+mod membership;
 mod roll;
 mod words;
 
 pub use health::{Health, Partition, PartitionId, Quorum};
 pub use ids::{Assignment, PoolIds, assign_ids};
+pub use membership::{
+    Cordon, Directory, Member, MembershipPlan, MembershipWait, Registry, VoterChange, VoterSet,
+    membership,
+};
 pub use roll::{Limits, Node, NodeState, Plan, Wait, plan};
