@@ -7,6 +7,7 @@
 mod health;
 mod ids;
 mod membership;
+pub mod reassign;
 mod roll;
 mod words;
 

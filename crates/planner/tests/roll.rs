@@ -1,13 +1,15 @@
 //! Rolls of whole clusters, from the first plan to the last.
 
+mod dice;
 mod world;
 
 use std::collections::BTreeSet;
 
+use dice::Dice;
 use proptest::prelude::*;
 use tubeway_api::NodeRole;
 use tubeway_planner::{Health, Node, NodeState, Partition, PartitionId, Plan, Quorum};
-use world::{Dice, Shape, World};
+use world::{Shape, World};
 
 /// More than any of these clusters takes when the world heals.
 const TICKS: u32 = 20_000;

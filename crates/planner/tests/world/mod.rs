@@ -10,9 +10,7 @@ use tubeway_planner::{
     Health, Limits, Node, NodeState, Partition, PartitionId, Plan, Quorum, plan,
 };
 
-/// The numbers after a seed: the same seed, the same world.
-#[derive(Debug, Clone)]
-pub struct Dice(pub u64);
+use super::dice::Dice;
 
 /// What a world is made from.
 #[derive(Debug, Clone)]
@@ -47,28 +45,6 @@ pub struct World {
     /// Whether everything takes one tick.
     pub steady: bool,
     dice: Dice,
-}
-
-// === impl Dice ===
-
-impl Dice {
-    /// A number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        // The splitmix64 generator.
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % end.max(1)
-    }
-
-    /// This many different ones of these, in random order.
-    pub fn some<T: Copy>(&mut self, of: &[T], count: usize) -> Vec<T> {
-        let mut left = of.to_vec();
-        let count = count.min(left.len());
-        let drawn = (0..count).map(|_| left.swap_remove(self.below(left.len() as u64) as usize));
-        drawn.collect()
-    }
 }
 
 // === impl World ===
