@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tubeway_api::KafkaCluster;
 use tubeway_api::condition::reasons;
@@ -28,6 +28,10 @@ use crate::roots;
 
 /// Name of this controller in metrics.
 pub const CONTROLLER: &str = "cluster";
+
+/// How long after a pod became ready its partitions are looked at: by then its
+/// replicas are mostly in sync, and its leaders can come back.
+const SETTLES: SignedDuration = SignedDuration::from_mins(5);
 
 /// When to look again, if nothing happens before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +72,13 @@ pub async fn reconcile(ctx: &Context, key: &ClusterRef) -> Result<Again> {
         key: key.clone(),
     };
     look.take().await
+}
+
+/// Whether partitions are to be led by their preferred leaders, which is Kafka's
+/// default and users may choose against.
+fn leaders_come_back(cluster: &ValidatedCluster) -> bool {
+    let option = cluster.options.get("auto.leader.rebalance.enable");
+    option.is_none_or(|value| value != "false")
 }
 
 // === impl Look ===
@@ -113,6 +124,9 @@ impl Look<'_> {
         let health = report.as_ref().map(|report| &report.health);
         let plan = plan(&nodes, health, Limits::default());
         self.take_plan(&objects, &plan).await?;
+        if !plan.elect.is_empty() && leaders_come_back(&cluster) {
+            self.ctx.health.elect(&self.key, &plan.elect).await;
+        }
         self.write_status(&cluster, &founding, &nodes, &plan, report)
             .await
     }
@@ -193,12 +207,21 @@ impl Look<'_> {
         if !any(NodeState::Ready) || any(NodeState::Missing) {
             return None;
         }
-        let depth = if nodes.iter().all(|node| node.current) {
+        let depth = if nodes.iter().all(|node| node.current) && !self.settles() {
             Depth::Quorum
         } else {
             Depth::Partitions
         };
         self.ctx.health.look(&self.key, depth).await
+    }
+
+    /// Whether a pod has become ready lately.
+    fn settles(&self) -> bool {
+        let now = Timestamp::now();
+        let since = self.observed.pods.values().filter_map(pods::ready_since);
+        since
+            .into_iter()
+            .any(|since| now.duration_since(since) < SETTLES)
     }
 
     async fn take_plan(&self, objects: &Objects, plan: &Plan) -> Result<()> {
@@ -294,8 +317,9 @@ impl Look<'_> {
         let status = findings.cluster_status(live, now);
         self.write.status(live, &status).await?;
         // Pods and sidecars announce themselves; Kafka's health does not.
-        let waits = plan.outdated.is_empty() || !plan.replace.is_empty();
-        Ok(if waits { Again::Late } else { Again::Soon })
+        let steady = plan.outdated.is_empty() && !self.settles();
+        let announced = steady || !plan.replace.is_empty();
+        Ok(if announced { Again::Late } else { Again::Soon })
     }
 
     /// Pods of nodes whose sidecars do not have the newest topology.
