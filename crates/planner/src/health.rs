@@ -90,8 +90,12 @@ impl Partition {
     /// Whether stopping this broker takes the partition below its minimum, or
     /// delays its way back to it.
     pub fn needs(&self, broker: u32) -> bool {
-        let left = self.in_sync.iter().filter(|id| **id != broker).count();
-        self.replicas.contains(&broker) && left < self.floor()
+        let floor = self.floor();
+        // The common case, and there may be a hundred thousand of them.
+        if self.in_sync.len() > floor || !self.replicas.contains(&broker) {
+            return false;
+        }
+        self.in_sync.iter().filter(|id| **id != broker).count() < floor
     }
 
     /// Whether stopping all of these brokers at once takes the partition below
@@ -104,9 +108,10 @@ impl Partition {
     }
 
     /// Whether the broker is in sync, and the partition would be below its
-    /// minimum without it.
+    /// minimum without it. A partition that nobody leads has nothing to lose: the
+    /// last replica stays in sync by name when its broker is dead.
     pub fn counts_on(&self, broker: u32) -> bool {
-        self.in_sync.contains(&broker) && self.needs(broker)
+        self.leader.is_some() && self.in_sync.contains(&broker) && self.needs(broker)
     }
 
     /// The broker that leads when all are in sync.
@@ -182,6 +187,11 @@ mod tests {
         assert!(below.needs(2), "it may be the first to come back");
         assert!(!below.counts_on(2), "it is out already");
         assert!(below.counts_on(0));
+        let dead = Partition {
+            leader: None,
+            ..below
+        };
+        assert!(!dead.counts_on(0), "it is in sync, and gone");
     }
 
     #[test]

@@ -232,7 +232,7 @@ fn spread(layout: &Layout, ids: impl Iterator<Item = u32>) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(dice::cases(200))]
 
     #[test]
     fn every_reassignment_ends_as_wanted(shape in shapes(), manner in manners()) {

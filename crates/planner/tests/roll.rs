@@ -55,7 +55,9 @@ fn allowed(world: &World, plan: &Plan) -> Result<(), String> {
         .filter(|n| quorum.voters.contains(&n.id))
         .count();
     let zones: BTreeSet<_> = chosen.iter().map(|n| &n.zone).collect();
-    let active = chosen.iter().any(|n| Some(n.id) == quorum.leader);
+    let serves = |node: &&&Node| node.state == NodeState::Ready;
+    let mut serving = chosen.iter().filter(serves);
+    let active = serving.any(|n| Some(n.id) == quorum.leader);
     let checks = [
         (
             chosen.len() <= world.limits.max_unavailable,
@@ -113,6 +115,7 @@ fn roll(world: &mut World) -> Result<(), String> {
                 ));
             }
         }
+        world.harm(&plan)?;
         world.take(&plan);
         world.check()?;
     }
@@ -120,7 +123,7 @@ fn roll(world: &mut World) -> Result<(), String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(dice::cases(80))]
 
     #[test]
     fn every_roll_ends_and_takes_nothing_below_its_minimum(shape in shapes()) {
@@ -130,6 +133,28 @@ proptest! {
             return Err(TestCaseError::fail(problem));
         }
         prop_assert_eq!(world.replaced.len(), brokers);
+    }
+
+    #[test]
+    fn no_step_does_harm_whatever_else_goes_wrong(shape in shapes(), blind in 0u64..50) {
+        let mut world = World::new(&shape);
+        let mut dice = Dice(shape.seed);
+        for _ in 0..300 {
+            let health = (dice.below(100) >= blind).then_some(&world.health);
+            let plan = tubeway_planner::plan(&world.nodes, health, world.limits);
+            let harm = allowed(&world, &plan).and_then(|()| world.harm(&plan));
+            if let Err(harm) = harm {
+                return Err(TestCaseError::fail(harm));
+            }
+            world.take(&plan);
+            world.disturb();
+            let twice = world.replaced.iter().find(|(_, times)| **times > 1);
+            prop_assert_eq!(twice, None, "replaced twice for one change");
+        }
+        world.calm();
+        if let Err(problem) = roll(&mut world) {
+            return Err(TestCaseError::fail(problem));
+        }
     }
 }
 

@@ -182,6 +182,16 @@ fn broken_pods_do_not_wait_for_partitions_that_only_they_could_mend() {
 }
 
 #[test]
+fn a_broken_pod_is_replaced_though_it_is_the_last_in_sync_by_name() {
+    let all = nodes([(Ready, true), (NotReady, false), (Ready, true)]);
+    let mut health = healthy(0);
+    health.partitions = vec![partition(0, &[0, 1, 2], &[1], 2)];
+    assert!(next(&all, Some(&health)).replace.is_empty(), "it leads");
+    health.partitions[0].leader = None;
+    assert_eq!(next(&all, Some(&health)).replace, [1].into());
+}
+
+#[test]
 fn a_broken_pod_that_kafka_counts_on_is_spared() {
     let all = nodes([(Ready, false), (NotReady, false), (Ready, true)]);
     let mut health = healthy(0);

@@ -1,5 +1,7 @@
 //! Chance that can be had again.
 
+use proptest::prelude::ProptestConfig;
+
 /// The numbers after a seed: the same seed, the same world.
 #[derive(Debug, Clone)]
 pub struct Dice(pub u64);
@@ -24,4 +26,12 @@ impl Dice {
         let drawn = (0..count).map(|_| left.swap_remove(self.below(left.len() as u64) as usize));
         drawn.collect()
     }
+}
+
+/// As many cases as `PROPTEST_CASES` says, or this many: enough for every day.
+pub fn cases(usual: u32) -> ProptestConfig {
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        return ProptestConfig::default();
+    }
+    ProptestConfig::with_cases(usual)
 }

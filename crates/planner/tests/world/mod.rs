@@ -42,6 +42,8 @@ pub struct World {
     pub ticks: u32,
     /// Partitions that were below their minimum before anything was done.
     below: BTreeSet<PartitionId>,
+    /// Whether the quorum was.
+    lost: bool,
     /// Whether everything takes one tick.
     pub steady: bool,
     dice: Dice,
@@ -99,6 +101,7 @@ impl World {
             health,
             dice,
             steady: false,
+            lost: false,
             replaced: BTreeMap::new(),
             steps: 0,
             ticks: 0,
@@ -143,6 +146,9 @@ impl World {
         for partition in &mut self.health.partitions {
             if partition.in_sync.len() > 1 && partition.in_sync.remove(&id) {
                 partition.leader = partition.in_sync.first().copied();
+            } else if partition.in_sync.contains(&id) {
+                // The last one stays in sync by name, and nobody leads.
+                partition.leader = None;
             }
         }
         let quorum = &mut self.health.quorum;
@@ -166,19 +172,17 @@ impl World {
                 };
             }
         }
-        let ready: BTreeSet<u32> = self
-            .nodes
-            .iter()
-            .filter(|node| node.state == NodeState::Ready)
-            .map(|node| node.id)
-            .collect();
+        let ready = self.serving();
         for partition in &mut self.health.partitions {
             for id in partition.replicas.clone() {
-                if ready.contains(&id) && (self.steady || self.dice.below(3) == 0) {
+                // What nobody leads cannot be followed.
+                let led = partition.leader.is_some() || partition.in_sync.contains(&id);
+                if led && ready.contains(&id) && (self.steady || self.dice.below(3) == 0) {
                     partition.in_sync.insert(id);
+                    partition.leader.get_or_insert(id);
                 }
             }
-            if partition.in_sync.len() >= partition.floor() {
+            if partition.in_sync.intersection(&ready).count() >= partition.floor() {
                 self.below.remove(&partition.id);
             }
         }
@@ -191,17 +195,98 @@ impl World {
         if quorum.leader.is_none() {
             quorum.leader = quorum.caught_up.first().copied();
         }
+        self.lost &= quorum.caught_up.len() * 2 <= quorum.voters.len();
+    }
+
+    /// What nobody planned: brokers die, and users change their minds.
+    pub fn disturb(&mut self) {
+        let ids: Vec<u32> = self.nodes.iter().map(|node| node.id).collect();
+        if self.dice.below(6) == 0 {
+            let dies = self.dice.some(&ids, 1)[0];
+            let node = self.nodes.iter_mut().find(|node| node.id == dies);
+            let node = node.filter(|node| node.state == NodeState::Ready);
+            if let Some(node) = node {
+                node.state = NodeState::NotReady;
+            }
+        }
+        if self.dice.below(40) == 0 {
+            let count = self.dice.below(ids.len() as u64) as usize + 1;
+            for changed in self.dice.some(&ids, count) {
+                let node = self.nodes.iter_mut().find(|node| node.id == changed);
+                node.unwrap().current = false;
+                self.replaced.remove(&changed);
+            }
+        }
+        // Kafka finds out about the dead in its own time.
+        for id in ids
+            .iter()
+            .filter(|id| !self.serves(**id))
+            .copied()
+            .collect::<Vec<_>>()
+        {
+            if self.dice.below(2) == 0 {
+                self.stop(id);
+            }
+        }
+    }
+
+    /// From here on nothing goes wrong: Kafka knows who is dead, and what is
+    /// below its minimum now is nobody's doing.
+    pub fn calm(&mut self) {
+        let ids: Vec<u32> = self.nodes.iter().map(|node| node.id).collect();
+        for id in ids {
+            if !self.serves(id) {
+                self.stop(id);
+            }
+        }
+        let serve = self.serving();
+        let below = self.health.partitions.iter();
+        let below = below.filter(|p| p.in_sync.intersection(&serve).count() < p.floor());
+        self.below = below.map(|p| p.id.clone()).collect();
+        self.lost = self.health.quorum.caught_up.len() * 2 <= self.health.quorum.voters.len();
+    }
+
+    fn serving(&self) -> BTreeSet<u32> {
+        let serve = self.nodes.iter().filter(|n| n.state == NodeState::Ready);
+        serve.map(|node| node.id).collect()
+    }
+
+    fn serves(&self, id: u32) -> bool {
+        let node = self.nodes.iter().find(|node| node.id == id);
+        node.is_some_and(|node| node.state == NodeState::Ready)
+    }
+
+    /// Invariant 7 where others do harm, too: this step does none.
+    pub fn harm(&self, plan: &Plan) -> Result<(), String> {
+        if plan.replace.is_empty() {
+            return Ok(());
+        }
+        let serve = self.serving();
+        let stays = |id: &&u32| !plan.replace.contains(id);
+        for partition in &self.health.partitions {
+            let serving = partition.in_sync.intersection(&serve);
+            let (before, after) = (serving.clone().count(), serving.filter(stays).count());
+            if after < before && after < partition.floor() {
+                return Err(format!("{before} to {after} of {partition:?} by {plan:?}"));
+            }
+        }
+        let quorum = &self.health.quorum;
+        let serving = quorum.caught_up.intersection(&serve);
+        let (before, after) = (serving.clone().count(), serving.filter(stays).count());
+        if quorum.voters.len() > 2 && after < before && after * 2 <= quorum.voters.len() {
+            return Err(format!("{before} to {after} of {quorum:?} by {plan:?}"));
+        }
+        Ok(())
     }
 
     /// Invariant 7, counted from what really serves: a replica is in sync only
     /// while its broker is there.
     pub fn check(&self) -> Result<(), String> {
-        let gone = |id: &u32| {
-            let node = self.nodes.iter().find(|node| node.id == *id);
-            node.is_some_and(|n| matches!(n.state, NodeState::Missing | NodeState::Terminating))
-        };
+        let gone = self.nodes.iter();
+        let gone = gone.filter(|n| matches!(n.state, NodeState::Missing | NodeState::Terminating));
+        let gone: BTreeSet<u32> = gone.map(|node| node.id).collect();
         for partition in &self.health.partitions {
-            let serving = partition.in_sync.iter().filter(|id| !gone(id)).count();
+            let serving = partition.in_sync.difference(&gone).count();
             if serving < partition.floor() && !self.below.contains(&partition.id) {
                 return Err(format!(
                     "{} is below its minimum: {partition:?}",
@@ -210,9 +295,10 @@ impl World {
             }
         }
         let quorum = &self.health.quorum;
-        let caught_up = quorum.caught_up.iter().filter(|id| !gone(id)).count();
+        let caught_up = quorum.caught_up.difference(&gone).count();
         let all = quorum.voters.len();
         if all > 2
+            && !self.lost
             && caught_up * 2 <= all
             && self.replaced.keys().any(|id| quorum.voters.contains(id))
         {
