@@ -261,6 +261,10 @@ impl Layout {
             .is_some_and(|place| place.draining)
     }
 
+    fn takes(&self, broker: u32) -> bool {
+        self.brokers.get(&broker).is_some_and(BrokerPlace::takes)
+    }
+
     fn takers(&self) -> impl Iterator<Item = u32> + '_ {
         let takers = self.brokers.iter().filter(|(_, place)| place.takes());
         takers.map(|(id, _)| *id)

@@ -31,6 +31,9 @@ pub struct Node {
     pub state: NodeState,
     /// Whether the pod is built as it should be.
     pub current: bool,
+    /// Whether the pod became ready so lately that its replicas may still be
+    /// catching up. How long that is the caller says; a batch waits no longer.
+    pub fresh: bool,
 }
 
 /// How a node's pod is.
@@ -101,8 +104,7 @@ impl Node {
 /// - Pods that go together are brokers without a vote, share no partition, are
 ///   in one zone (or none has any), and no more than `limits` says. The first
 ///   of a pool goes alone: a change that is bad takes down one pod. Where more
-///   could go together once those of the last batch are in sync again, that is
-///   waited for.
+///   could go together once fresh nodes are in sync again, that is waited for.
 /// - A voter goes alone, and the active controller last.
 /// - An outdated pod that does not serve is replaced without waiting for
 ///   others, one a step, so that a bad change can always be taken back. Only if
@@ -215,8 +217,8 @@ fn spared(node: &Node, health: &Health) -> Result<(), Wait> {
     Ok(())
 }
 
-/// Whether the wait is for a replica on a node that was replaced and serves
-/// again. Nothing that a roll does next could help such a one.
+/// Whether the wait is for a replica on a node that was replaced a moment ago.
+/// One that has been behind for longer may stay so, and holds up nobody else.
 fn is_caught_up_soon(wait: &Wait, nodes: &[Node], health: &Health) -> bool {
     let Wait::Partition { id, .. } = wait else {
         return false;
@@ -226,7 +228,7 @@ fn is_caught_up_soon(wait: &Wait, nodes: &[Node], health: &Health) -> bool {
     };
     let behind = |id: &u32| !partition.in_sync.contains(id);
     let mut behind = partition.replicas.iter().filter(|id| behind(id));
-    behind.any(|id| nodes.iter().any(|node| node.id == *id && node.current))
+    behind.any(|id| nodes.iter().any(|node| node.id == *id && node.fresh))
 }
 
 /// Partitions whose preferred leader is back for good. One that is still to be

@@ -172,6 +172,7 @@ fn fifty(zone: impl Fn(u32) -> Option<String>, partitions: Vec<Vec<u32>>) -> Wor
         zone: zone(id),
         state: NodeState::Ready,
         current: false,
+        fresh: false,
     });
     let partitions = partitions
         .into_iter()

@@ -74,6 +74,12 @@ pub async fn reconcile(ctx: &Context, key: &ClusterRef) -> Result<Again> {
     look.take().await
 }
 
+/// Whether the pod became ready a moment ago.
+fn is_fresh(pod: &Pod) -> bool {
+    let age = |since| Timestamp::now().duration_since(since);
+    pods::ready_since(pod).is_some_and(|since| age(since) < SETTLES)
+}
+
 /// Whether partitions are to be led by their preferred leaders, which is Kafka's
 /// default and users may choose against.
 fn leaders_come_back(cluster: &ValidatedCluster) -> bool {
@@ -191,6 +197,7 @@ impl Look<'_> {
                 zone: None,
                 state: pods::state(pod),
                 current: pod.is_some_and(|pod| pods::is_current(pod, &node.pod)),
+                fresh: pod.is_some_and(is_fresh),
             }
         });
         nodes.collect()
@@ -207,21 +214,13 @@ impl Look<'_> {
         if !any(NodeState::Ready) || any(NodeState::Missing) {
             return None;
         }
-        let depth = if nodes.iter().all(|node| node.current) && !self.settles() {
+        let settled = |node: &Node| node.current && !node.fresh;
+        let depth = if nodes.iter().all(settled) {
             Depth::Quorum
         } else {
             Depth::Partitions
         };
         self.ctx.health.look(&self.key, depth).await
-    }
-
-    /// Whether a pod has become ready lately.
-    fn settles(&self) -> bool {
-        let now = Timestamp::now();
-        let since = self.observed.pods.values().filter_map(pods::ready_since);
-        since
-            .into_iter()
-            .any(|since| now.duration_since(since) < SETTLES)
     }
 
     async fn take_plan(&self, objects: &Objects, plan: &Plan) -> Result<()> {
@@ -317,7 +316,7 @@ impl Look<'_> {
         let status = findings.cluster_status(live, now);
         self.write.status(live, &status).await?;
         // Pods and sidecars announce themselves; Kafka's health does not.
-        let steady = plan.outdated.is_empty() && !self.settles();
+        let steady = plan.outdated.is_empty() && !nodes.iter().any(|node| node.fresh);
         let announced = steady || !plan.replace.is_empty();
         Ok(if announced { Again::Late } else { Again::Soon })
     }

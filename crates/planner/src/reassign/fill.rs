@@ -49,12 +49,9 @@ impl<'a> Fill<'a> {
     fn best(&self, placed: &Placed, target: &[u32]) -> Option<(usize, u32)> {
         let weight = self.loads.of_replica(placed);
         let gets = |id: &u32| {
-            let takes = self
-                .layout
-                .brokers
-                .get(id)
-                .is_some_and(super::BrokerPlace::takes);
-            takes && !target.contains(id) && self.loads.of(*id) + weight <= self.share
+            self.layout.takes(*id)
+                && !target.contains(id)
+                && self.loads.of(*id) + weight <= self.share
         };
         let getting = self.goal.fill.iter().copied().filter(gets);
         let moves = getting.flat_map(|new| (0..target.len()).map(move |at| (at, new)));
@@ -76,8 +73,7 @@ impl<'a> Fill<'a> {
     }
 
     fn gives(&self, broker: u32, new: u32, weight: u128) -> bool {
-        let place = self.layout.brokers.get(&broker);
-        place.is_some_and(super::BrokerPlace::takes)
+        self.layout.takes(broker)
             && !self.goal.fill.contains(&broker)
             && self.loads.of(broker) >= self.loads.of(new) + 2 * weight
     }

@@ -11,6 +11,7 @@ fn node(id: u32, state: NodeState, current: bool) -> Node {
         zone: None,
         state,
         current,
+        fresh: false,
     }
 }
 
@@ -252,6 +253,25 @@ fn brokers_that_share_no_partition_go_together() {
     let two = Limits { max_unavailable: 2 };
     assert_eq!(plan(&all, Some(&health), two).replace, [10, 12].into());
     assert_eq!(next(&all, Some(&health)).replace, [10].into());
+}
+
+#[test]
+fn a_larger_batch_is_waited_for_while_those_of_the_last_catch_up() {
+    let mut health = healthy(0);
+    health.partitions = vec![partition(0, &[17, 18], &[17], 1)];
+    let mut all = proven(|_| None);
+    let eight = Limits { max_unavailable: 8 };
+    all[8].fresh = true;
+    let waiting = plan(&all, Some(&health), eight);
+    assert!(waiting.replace.is_empty());
+    assert_eq!(
+        words(&waiting),
+        ["partition orders-0 cannot spare node 17: 1 replicas in sync, min.insync.replicas is 1"]
+    );
+    let seven = Limits { max_unavailable: 7 };
+    assert_eq!(plan(&all, Some(&health), seven).replace, (10..17).collect());
+    all[8].fresh = false;
+    assert_eq!(plan(&all, Some(&health), eight).replace, (10..17).collect());
 }
 
 #[test]

@@ -163,7 +163,9 @@ impl World {
         self.ticks += 1;
         for node in &mut self.nodes {
             let mut once_in = |ticks| self.steady || self.dice.below(ticks) == 0;
+            node.fresh &= self.steady || !once_in(15);
             if once_in(2) {
+                node.fresh |= matches!(node.state, NodeState::NotReady | NodeState::Recovering);
                 node.state = match node.state {
                     NodeState::Terminating => NodeState::Missing,
                     NodeState::NotReady if !self.steady && once_in(3) => NodeState::Recovering,
@@ -337,6 +339,7 @@ fn nodes(shape: &Shape) -> Vec<Node> {
             zone: (shape.zones > 0).then(|| format!("z{}", id % shape.zones)),
             state: NodeState::Ready,
             current: false,
+            fresh: false,
         }
     })
     .collect()
