@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
+use kafka_protocol::messages::{ElectLeadersRequest, TopicName};
 use tokio::time::timeout;
 use tubeway_api::QuorumStatus;
 use tubeway_config::ClusterRef;
-use tubeway_planner::{Health, Partition, Quorum};
+use tubeway_planner::{Health, Partition, PartitionId, Quorum};
 
 use crate::kafka_admin::{
-    self, Admin, AdminDirectory, AdminError, ConfigResource, TopicDescription,
+    self, Admin, AdminDirectory, AdminError, ConfigResource, Refusal, TopicDescription,
 };
 
 /// How long Kafka may take to answer everything.
@@ -21,6 +23,11 @@ const ANSWER: Duration = Duration::from_secs(15);
 const CAUGHT_UP: Duration = Duration::from_secs(2);
 /// Topics whose options are asked for at one time.
 const TOPICS_AT_ONCE: usize = 200;
+/// Partitions whose leaders are elected at one time.
+const ELECTIONS_AT_ONCE: usize = 1000;
+/// How long a broker may take to see them through.
+const ELECTION: Duration = Duration::from_secs(5);
+const PREFERRED: i8 = 0;
 const MIN_IN_SYNC: &str = "min.insync.replicas";
 
 /// What one look at a Kafka cluster found.
@@ -47,6 +54,13 @@ pub trait HealthSource: Send + Sync + 'static {
     /// How the cluster is now; `None` when it cannot be asked, for whatever
     /// reason. Answers within 15 s either way.
     async fn look(&self, cluster: &ClusterRef, depth: Depth) -> Option<HealthReport>;
+
+    /// Has the preferred leaders of these partitions elected. Nothing depends on
+    /// it: what Kafka refuses stays as it is, and is asked for again by a later
+    /// plan. Sources that can only look do nothing.
+    async fn elect(&self, cluster: &ClusterRef, partitions: &[PartitionId]) {
+        let _ = (cluster, partitions);
+    }
 }
 
 /// Asks through Kafka's own protocol.
@@ -80,6 +94,57 @@ impl HealthSource for KafkaHealth {
             }
         }
     }
+
+    async fn elect(&self, cluster: &ClusterRef, partitions: &[PartitionId]) {
+        let Some(entry) = self.admins.get(cluster) else {
+            return;
+        };
+        for partitions in partitions.chunks(ELECTIONS_AT_ONCE) {
+            let count = partitions.len();
+            match timeout(ANSWER, elect(&entry.admin, partitions)).await {
+                Ok(Ok(())) => tracing::info!(%cluster, count, "preferred leaders elected"),
+                Ok(Err(error)) => {
+                    tracing::info!(%cluster, error = error.chain(), "no leaders were elected");
+                    return;
+                }
+                Err(_) => {
+                    tracing::info!(%cluster, "kafka did not answer in time");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Asks for the elections. Answers for single partitions are not looked at: the
+/// next plan sees who leads.
+async fn elect(admin: &Admin, partitions: &[PartitionId]) -> Result<(), AdminError> {
+    let request = |_| election(partitions);
+    let check = |code| match ResponseError::try_from_code(code) {
+        None => Ok(()),
+        Some(error) => Err(Refusal {
+            error,
+            message: None,
+        }),
+    };
+    let response = admin.call(request, |r| check(r.error_code)).await;
+    response.map(|_| ())
+}
+
+fn election(partitions: &[PartitionId]) -> ElectLeadersRequest {
+    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    for id in partitions {
+        topics.entry(&id.topic).or_default().push(id.index);
+    }
+    let topics = topics.into_iter().map(|(topic, partitions)| {
+        TopicPartitions::default()
+            .with_topic(TopicName(topic.to_owned().into()))
+            .with_partitions(partitions)
+    });
+    ElectLeadersRequest::default()
+        .with_election_type(PREFERRED)
+        .with_topic_partitions(Some(topics.collect()))
+        .with_timeout_ms(ELECTION.as_millis() as i32)
 }
 
 async fn ask(admin: &Admin, depth: Depth) -> Result<HealthReport, AdminError> {
@@ -149,9 +214,10 @@ fn described(
     let partitions = topic.partitions.iter();
     partitions
         .map(|partition| Partition {
-            name: format!("{name}-{}", partition.index),
-            replicas: ids(partition.replicas.iter().copied()),
+            id: PartitionId::new(name, partition.index),
+            replicas: ordered(&partition.replicas),
             in_sync: ids(partition.in_sync.iter().copied()),
+            leader: partition.leader.and_then(|id| u32::try_from(id).ok()),
             min_in_sync: minimum(partition.replicas.len()),
         })
         .collect()
@@ -186,6 +252,12 @@ fn shown(quorum: &kafka_admin::Quorum) -> QuorumStatus {
             .into_iter()
             .collect(),
     }
+}
+
+fn ordered(ids: &[i32]) -> Vec<u32> {
+    ids.iter()
+        .filter_map(|id| u32::try_from(*id).ok())
+        .collect()
 }
 
 fn ids(ids: impl Iterator<Item = i32>) -> BTreeSet<u32> {
@@ -236,6 +308,22 @@ mod tests {
     }
 
     #[test]
+    fn an_election_is_for_the_preferred_leaders_of_each_topic() {
+        let partitions = [("b", 1), ("a", 7), ("b", 0)];
+        let partitions = partitions.map(|(topic, index)| PartitionId::new(topic, index));
+        let request = election(&partitions);
+        assert_eq!(request.election_type, 0, "1 would be unclean");
+        let topics = request.topic_partitions.unwrap().into_iter();
+        let topics: Vec<_> = topics
+            .map(|topic| (topic.topic.to_string(), topic.partitions))
+            .collect();
+        assert_eq!(
+            topics,
+            [("a".to_owned(), vec![7]), ("b".to_owned(), vec![1, 0])]
+        );
+    }
+
+    #[test]
     fn a_topic_whose_minimum_is_unknown_can_spare_one_replica_at_most() {
         let topic = TopicDescription {
             id: uuid::Uuid::nil(),
@@ -250,7 +338,8 @@ mod tests {
             }],
         };
         let partition = &described("t", &topic, |replicas| replicas - 1)[0];
-        assert_eq!(partition.name, "t-4");
+        assert_eq!(partition.id, PartitionId::new("t", 4));
+        assert_eq!(partition.preferred(), Some(0));
         assert!(partition.needs(0));
     }
 }

@@ -19,7 +19,7 @@ use tubeway_operator::error::Result;
 use tubeway_operator::health::{Depth, HealthReport, HealthSource};
 use tubeway_operator::kafka_admin::AdminDirectory;
 use tubeway_operator::stream::Hubs;
-use tubeway_planner::{Health, Quorum};
+use tubeway_planner::{Health, Partition, PartitionId, Quorum};
 
 const CLUSTER: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkaclusters/demo";
 const POOL: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkanodepools/all";
@@ -28,12 +28,20 @@ const CLAIMS: &str = "/api/v1/namespaces/kafka/persistentvolumeclaims/";
 const MAPS: &str = "/api/v1/namespaces/kafka/configmaps/";
 
 #[derive(Clone, Default)]
-struct Answer(Arc<Mutex<Option<HealthReport>>>);
+struct Answer {
+    report: Arc<Mutex<Option<HealthReport>>>,
+    elected: Arc<Mutex<Vec<String>>>,
+}
 
 #[async_trait]
 impl HealthSource for Answer {
     async fn look(&self, _cluster: &ClusterRef, _depth: Depth) -> Option<HealthReport> {
-        self.0.lock().unwrap().clone()
+        self.report.lock().unwrap().clone()
+    }
+
+    async fn elect(&self, _cluster: &ClusterRef, partitions: &[PartitionId]) {
+        let partitions = partitions.iter().map(ToString::to_string);
+        self.elected.lock().unwrap().extend(partitions);
     }
 }
 
@@ -118,7 +126,7 @@ impl World {
             partitions: Vec::new(),
             quorum,
         };
-        *self.health.0.lock().unwrap() = Some(HealthReport {
+        *self.health.report.lock().unwrap() = Some(HealthReport {
             health,
             quorum: QuorumStatus {
                 leader: 0,
@@ -301,6 +309,34 @@ async fn a_change_rolls_one_node_at_a_time_and_only_when_kafka_can_spare_it() {
     assert_eq!(world.condition("Progressing")["status"], "False");
     let cluster = world.api.get(CLUSTER).unwrap();
     assert_eq!(cluster["status"]["quorum"]["voters"], json!([0, 1, 2]));
+}
+
+#[tokio::test]
+async fn leaders_come_back_to_nodes_that_are_in_sync_unless_the_user_says_no() {
+    let world = World::new();
+    world.settle().await;
+    world.make_ready();
+    world.settle().await;
+    world.healthy();
+    let partition = Partition {
+        id: PartitionId::new("orders", 4),
+        replicas: vec![0, 1, 2],
+        in_sync: (0..3).collect(),
+        leader: Some(1),
+        min_in_sync: 2,
+    };
+    let mut report = world.health.report.lock().unwrap().clone().unwrap();
+    report.health.partitions = vec![partition];
+    *world.health.report.lock().unwrap() = Some(report);
+    world.look().await.unwrap();
+    let elected = || std::mem::take(&mut *world.health.elected.lock().unwrap());
+    assert_eq!(elected(), ["orders-4"]);
+
+    world.api.edit(CLUSTER, |c| {
+        c["spec"]["config"]["auto.leader.rebalance.enable"] = json!(false);
+    });
+    world.look().await.unwrap();
+    assert_eq!(elected(), [""; 0]);
 }
 
 #[tokio::test]

@@ -6,8 +6,15 @@
 
 mod health;
 mod ids;
+mod membership;
+pub mod reassign;
 mod roll;
+mod words;
 
-pub use health::{Health, Partition, Quorum};
+pub use health::{Health, Partition, PartitionId, Quorum};
 pub use ids::{Assignment, PoolIds, assign_ids};
-pub use roll::{Node, NodeState, Plan, Wait, plan};
+pub use membership::{
+    Cordon, Directory, Member, MembershipPlan, MembershipWait, Registry, VoterChange, VoterSet,
+    membership,
+};
+pub use roll::{Limits, Node, NodeState, Plan, Wait, plan};

@@ -1,23 +1,39 @@
 //! Which pods are made and which are replaced, one step at a time.
+//!
+//! Leaders are not moved before a broker stops: the broker asks the controller
+//! for that itself when its pod is deleted (`docs/adr/0010-leaders-leave-by-controlled-shutdown.md`).
+//! They are brought back after it, by an election of the preferred leader.
+
+mod batch;
+mod wait;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use tubeway_api::NodeRole;
 
-use crate::health::Health;
+use crate::health::{Health, PartitionId};
+
+pub use wait::Wait;
 
 /// One node that should exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Kafka's `node.id`.
     pub id: u32,
+    /// The pool that it belongs to. Nodes of a pool are built alike, so what
+    /// one of them runs with well the others will.
+    pub pool: String,
     /// What it does.
     pub roles: BTreeSet<NodeRole>,
+    /// Kafka's `broker.rack`, where it is known.
+    pub zone: Option<String>,
     /// How its pod is.
     pub state: NodeState,
     /// Whether the pod is built as it should be.
     pub current: bool,
+    /// Whether the pod became ready so lately that its replicas may still be
+    /// catching up. How long that is the caller says; a batch waits no longer.
+    pub fresh: bool,
 }
 
 /// How a node's pod is.
@@ -29,8 +45,18 @@ pub enum NodeState {
     Terminating,
     /// The pod is there and does not serve: it starts, or it cannot.
     NotReady,
+    /// The broker reads its log after it was stopped hard (`BrokerState` 2, log
+    /// recovery). Stopping it would begin this anew.
+    Recovering,
     /// The pod serves.
     Ready,
+}
+
+/// How much may be out at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Pods that serve and may be replaced together; 0 counts as 1.
+    pub max_unavailable: usize,
 }
 
 /// The next step.
@@ -38,117 +64,134 @@ pub enum NodeState {
 pub struct Plan {
     /// Nodes whose pods are made now. Nothing is waited for before that.
     pub create: BTreeSet<u32>,
-    /// The one node whose pod is taken away now, to be made anew.
-    pub replace: Option<u32>,
+    /// Nodes whose pods are taken away now, to be made anew.
+    pub replace: BTreeSet<u32>,
+    /// Partitions whose preferred leader is in sync again and does not lead:
+    /// to be elected (`ElectLeaders`, preferred). Nothing waits for it.
+    pub elect: Vec<PartitionId>,
     /// What must happen before the next step.
     pub waits: Vec<Wait>,
-    /// Nodes whose pods are still to be replaced, that of this step included.
+    /// Nodes whose pods are still to be replaced, those of this step included.
     pub outdated: BTreeSet<u32>,
 }
 
-/// Something that must happen before the next step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wait {
-    /// These nodes' pods must become ready.
-    NotReady(BTreeSet<u32>),
-    /// These nodes' pods must be gone before they can be made anew.
-    Terminating(BTreeSet<u32>),
-    /// Kafka must be asked whether it can spare a node.
-    HealthUnknown,
-    /// The partition cannot spare the node.
-    Partition {
-        /// The node that would be next.
-        node: u32,
-        /// `<topic>-<partition>`.
-        name: String,
-        /// Replicas in sync now.
-        in_sync: usize,
-        /// Replicas that must be in sync.
-        min_in_sync: usize,
-    },
-    /// The metadata quorum cannot spare the node.
-    Quorum {
-        /// The node that would be next.
-        node: u32,
-        /// Voters that are caught up.
-        caught_up: BTreeSet<u32>,
-        /// All voters.
-        voters: BTreeSet<u32>,
-    },
+// === impl Limits ===
+
+impl Default for Limits {
+    /// One pod after the other.
+    fn default() -> Self {
+        Self { max_unavailable: 1 }
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    fn is_outdated(&self) -> bool {
+        use NodeState::{NotReady, Ready, Recovering};
+        !self.current && matches!(self.state, NotReady | Recovering | Ready)
+    }
 }
 
 /// What to do next so that every node runs as it should.
 ///
 /// # Guarantees
 /// - A missing pod is made whatever else is going on.
-/// - At most one pod is taken away, and a pod that serves only when every other
-///   node is ready and Kafka can spare it.
+/// - A pod that serves is taken away only when every other node is ready, there
+///   is an active controller, and Kafka can spare all that go with it: every
+///   partition keeps its minimum in sync (or all replicas but one, where it
+///   has none to spare), the quorum a majority of caught-up voters.
+/// - Pods that go together are brokers without a vote, share no partition, are
+///   in one zone (or none has any), and no more than `limits` says. The first
+///   of a pool goes alone: a change that is bad takes down one pod. Where more
+///   could go together once fresh nodes are in sync again, that is waited for.
+/// - A voter goes alone, and the active controller last.
 /// - An outdated pod that does not serve is replaced without waiting for
-///   others, so that a bad change can always be taken back; if Kafka can be
-///   asked and counts on the node all the same, it is spared as one that serves.
-/// - The active controller comes last.
+///   others, one a step, so that a bad change can always be taken back. Only if
+///   Kafka can be asked and counts on it all the same, it is spared as one that
+///   serves.
+/// - A broker that recovers its log is never stopped.
+/// - The same input gives the same plan.
 ///
 /// `health` is `None` while Kafka cannot be asked.
-pub fn plan(nodes: &[Node], health: Option<&Health>) -> Plan {
+pub fn plan(nodes: &[Node], health: Option<&Health>, limits: Limits) -> Plan {
     let in_state = |state| -> BTreeSet<u32> {
         let matching = nodes.iter().filter(|node| node.state == state);
         matching.map(|node| node.id).collect()
     };
-    let missing = in_state(NodeState::Missing);
-    let terminating = in_state(NodeState::Terminating);
-    let not_ready = in_state(NodeState::NotReady);
-    let outdated = |node: &&Node| {
-        !node.current && matches!(node.state, NodeState::NotReady | NodeState::Ready)
-    };
+    let outdated = nodes.iter().filter(|node| node.is_outdated());
     let mut plan = Plan {
-        outdated: nodes.iter().filter(outdated).map(|n| n.id).collect(),
-        create: missing,
+        outdated: outdated.map(|node| node.id).collect(),
+        create: in_state(NodeState::Missing),
         ..Plan::default()
     };
-    let broken = nodes
-        .iter()
-        .filter(outdated)
-        .find(|n| n.state == NodeState::NotReady && health.is_none_or(|h| spared(n, h).is_ok()));
-    if let Some(node) = broken
+    let terminating = in_state(NodeState::Terminating);
+    if let Some(broken) = broken(nodes, health)
         && terminating.is_empty()
         && plan.create.is_empty()
     {
-        plan.replace = Some(node.id);
-        return plan;
+        plan.replace = [broken].into();
+    } else {
+        let waits = [
+            Wait::Terminating(terminating),
+            Wait::Recovering(in_state(NodeState::Recovering)),
+            Wait::NotReady(in_state(NodeState::NotReady)),
+        ];
+        plan.waits = waits.into_iter().filter(Wait::concerns_nodes).collect();
+        if plan.waits.is_empty() && plan.create.is_empty() && !plan.outdated.is_empty() {
+            next_of_ready(nodes, health, limits, &mut plan);
+        }
     }
-    if !terminating.is_empty() {
-        plan.waits.push(Wait::Terminating(terminating));
-    }
-    if !not_ready.is_empty() {
-        plan.waits.push(Wait::NotReady(not_ready));
-    }
-    if plan.waits.is_empty() && plan.create.is_empty() && !plan.outdated.is_empty() {
-        next_of_ready(nodes, health, &mut plan);
+    if let Some(health) = health {
+        plan.elect = elections(nodes, health, &plan.replace);
     }
     plan
 }
 
+/// The first outdated node that does not serve and that Kafka does not count on.
+fn broken(nodes: &[Node], health: Option<&Health>) -> Option<u32> {
+    let counted_on = |node: &Node| {
+        health.is_some_and(|health| {
+            health.quorum.counts_on(node.id) || health.partition_that_counts_on(node.id).is_some()
+        })
+    };
+    let mut broken = nodes
+        .iter()
+        .filter(|node| node.is_outdated() && node.state == NodeState::NotReady);
+    broken.find(|node| !counted_on(node)).map(|node| node.id)
+}
+
 /// Picks the next of nodes that all serve, or says what stands in the way.
-fn next_of_ready(nodes: &[Node], health: Option<&Health>, plan: &mut Plan) {
+fn next_of_ready(nodes: &[Node], health: Option<&Health>, limits: Limits, plan: &mut Plan) {
     let Some(health) = health else {
         plan.waits.push(Wait::HealthUnknown);
         return;
     };
-    let mut candidates: Vec<&Node> = nodes.iter().filter(|node| !node.current).collect();
-    candidates.sort_by_key(|node| (health.quorum.leader == Some(node.id), node.id));
-    let leader_is_last = candidates.len() > 1;
-    for node in candidates {
-        if leader_is_last && health.quorum.leader == Some(node.id) {
+    let Some(active) = health.quorum.leader else {
+        // A broker that stops now has nobody to take its partitions from it.
+        plan.waits.push(Wait::NoActiveController);
+        return;
+    };
+    let outdated: Vec<&Node> = nodes.iter().filter(|node| !node.current).collect();
+    let alone = outdated.len() == 1;
+    let (mut candidates, mut soon) = (Vec::new(), Vec::new());
+    for node in outdated {
+        if node.id == active && !alone {
             continue;
         }
         match spared(node, health) {
-            Ok(()) => {
-                plan.replace = Some(node.id);
-                plan.waits.clear();
-                return;
+            Ok(()) => candidates.push(node),
+            Err(wait) => {
+                if is_caught_up_soon(&wait, nodes, health) {
+                    soon.push(node);
+                }
+                plan.waits.push(wait);
             }
-            Err(wait) => plan.waits.push(wait),
         }
+    }
+    plan.replace = batch::choose(nodes, &candidates, &soon, health, limits);
+    if !plan.replace.is_empty() {
+        plan.waits.clear();
     }
 }
 
@@ -159,7 +202,7 @@ fn spared(node: &Node, health: &Health) -> Result<(), Wait> {
     {
         return Err(Wait::Partition {
             node: node.id,
-            name: partition.name.clone(),
+            id: partition.id.clone(),
             in_sync: partition.in_sync.len(),
             min_in_sync: partition.min_in_sync,
         });
@@ -174,41 +217,35 @@ fn spared(node: &Node, health: &Health) -> Result<(), Wait> {
     Ok(())
 }
 
-// === impl Wait ===
-
-impl fmt::Display for Wait {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotReady(nodes) => write!(f, "nodes {} are not ready", list(nodes)),
-            Self::Terminating(nodes) => write!(f, "nodes {} are still stopping", list(nodes)),
-            Self::HealthUnknown => f.write_str("Kafka cannot be asked whether it can spare a node"),
-            Self::Partition {
-                node,
-                name,
-                in_sync,
-                min_in_sync,
-            } => write!(
-                f,
-                "partition {name} cannot spare node {node}: {in_sync} replicas in sync, \
-                 min.insync.replicas is {min_in_sync}"
-            ),
-            Self::Quorum {
-                node,
-                caught_up,
-                voters,
-            } => write!(
-                f,
-                "the metadata quorum cannot spare node {node}: voters {} of {} are caught up",
-                list(caught_up),
-                list(voters)
-            ),
-        }
-    }
+/// Whether the wait is for a replica on a node that was replaced a moment ago.
+/// One that has been behind for longer may stay so, and holds up nobody else.
+fn is_caught_up_soon(wait: &Wait, nodes: &[Node], health: &Health) -> bool {
+    let Wait::Partition { id, .. } = wait else {
+        return false;
+    };
+    let Some(partition) = health.partitions.iter().find(|p| p.id == *id) else {
+        return false;
+    };
+    let behind = |id: &u32| !partition.in_sync.contains(id);
+    let mut behind = partition.replicas.iter().filter(|id| behind(id));
+    behind.any(|id| nodes.iter().any(|node| node.id == *id && node.fresh))
 }
 
-fn list(ids: &BTreeSet<u32>) -> String {
-    let ids: Vec<_> = ids.iter().map(u32::to_string).collect();
-    ids.join(", ")
+/// Partitions whose preferred leader is back for good. One that is still to be
+/// replaced would only lose its leaders again.
+fn elections(nodes: &[Node], health: &Health, replaced: &BTreeSet<u32>) -> Vec<PartitionId> {
+    let stays = |node: &&Node| {
+        node.current && node.state == NodeState::Ready && !replaced.contains(&node.id)
+    };
+    let staying: BTreeSet<u32> = nodes.iter().filter(stays).map(|node| node.id).collect();
+    let away = health.partitions.iter().filter(|partition| {
+        partition.preferred().is_some_and(|preferred| {
+            partition.leader != Some(preferred)
+                && partition.in_sync.contains(&preferred)
+                && staying.contains(&preferred)
+        })
+    });
+    away.map(|partition| partition.id.clone()).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a pod's status says about its node. Pure.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use tubeway_api::labels;
 use tubeway_planner::NodeState;
@@ -65,12 +66,20 @@ pub(super) fn trouble(pod: &Pod) -> String {
     }
 }
 
+/// Since when the pod is ready, if it is and says so.
+pub(super) fn ready_since(pod: &Pod) -> Option<Timestamp> {
+    let time = ready(pod)?.last_transition_time.as_ref()?;
+    Some(time.0)
+}
+
 fn is_ready(pod: &Pod) -> bool {
+    ready(pod).is_some()
+}
+
+fn ready(pod: &Pod) -> Option<&PodCondition> {
     let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref());
-    conditions
-        .unwrap_or_default()
-        .iter()
-        .any(|c| c.type_ == "Ready" && c.status == "True")
+    let mut conditions = conditions.unwrap_or_default().iter();
+    conditions.find(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// Each container's status, and whether it is one that keeps running.
@@ -132,6 +141,18 @@ mod tests {
         ] {
             assert_eq!(trouble(&pod(&status)), words);
         }
+    }
+
+    #[test]
+    fn a_pod_says_since_when_it_is_ready() {
+        let at = "2026-05-04T03:02:01Z";
+        let ready = |status: &str| {
+            let condition = json!({ "type": "Ready", "status": status, "lastTransitionTime": at });
+            pod(&json!({ "conditions": [condition] }))
+        };
+        assert_eq!(ready_since(&ready("True")), Some(at.parse().unwrap()));
+        assert_eq!(ready_since(&ready("False")), None);
+        assert_eq!(ready_since(&pod(&json!({}))), None);
     }
 
     #[test]

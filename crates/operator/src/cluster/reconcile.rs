@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tubeway_api::KafkaCluster;
 use tubeway_api::condition::reasons;
 use tubeway_config::ClusterRef;
-use tubeway_planner::{Node, NodeState, Plan, plan};
+use tubeway_planner::{Limits, Node, NodeState, Plan, plan};
 
 use super::build::{self, Inputs, NodeObjects, Objects, QUORUM_KEY};
 use super::dereference::Observed;
@@ -28,6 +28,10 @@ use crate::roots;
 
 /// Name of this controller in metrics.
 pub const CONTROLLER: &str = "cluster";
+
+/// How long after a pod became ready its partitions are looked at: by then its
+/// replicas are mostly in sync, and its leaders can come back.
+const SETTLES: SignedDuration = SignedDuration::from_mins(5);
 
 /// When to look again, if nothing happens before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,19 @@ pub async fn reconcile(ctx: &Context, key: &ClusterRef) -> Result<Again> {
     look.take().await
 }
 
+/// Whether the pod became ready a moment ago.
+fn is_fresh(pod: &Pod) -> bool {
+    let age = |since| Timestamp::now().duration_since(since);
+    pods::ready_since(pod).is_some_and(|since| age(since) < SETTLES)
+}
+
+/// Whether partitions are to be led by their preferred leaders, which is Kafka's
+/// default and users may choose against.
+fn leaders_come_back(cluster: &ValidatedCluster) -> bool {
+    let option = cluster.options.get("auto.leader.rebalance.enable");
+    option.is_none_or(|value| value != "false")
+}
+
 // === impl Look ===
 
 impl Look<'_> {
@@ -110,8 +127,12 @@ impl Look<'_> {
         self.apply_shared(&objects).await?;
         let nodes = self.nodes(&cluster, &objects);
         let report = self.health(&nodes).await;
-        let plan = plan(&nodes, report.as_ref().map(|report| &report.health));
+        let health = report.as_ref().map(|report| &report.health);
+        let plan = plan(&nodes, health, Limits::default());
         self.take_plan(&objects, &plan).await?;
+        if !plan.elect.is_empty() && leaders_come_back(&cluster) {
+            self.ctx.health.elect(&self.key, &plan.elect).await;
+        }
         self.write_status(&cluster, &founding, &nodes, &plan, report)
             .await
     }
@@ -168,11 +189,15 @@ impl Look<'_> {
         let pools = cluster.nodes();
         let nodes = objects.nodes.iter().map(|(id, node)| {
             let pod = self.pod(node);
+            let pool = pools.get(id);
             Node {
                 id: *id,
-                roles: pools.get(id).map(|p| p.roles.clone()).unwrap_or_default(),
+                pool: pool.map(|p| p.name.clone()).unwrap_or_default(),
+                roles: pool.map(|p| p.roles.clone()).unwrap_or_default(),
+                zone: None,
                 state: pods::state(pod),
                 current: pod.is_some_and(|pod| pods::is_current(pod, &node.pod)),
+                fresh: pod.is_some_and(is_fresh),
             }
         });
         nodes.collect()
@@ -189,7 +214,8 @@ impl Look<'_> {
         if !any(NodeState::Ready) || any(NodeState::Missing) {
             return None;
         }
-        let depth = if nodes.iter().all(|node| node.current) {
+        let settled = |node: &Node| node.current && !node.fresh;
+        let depth = if nodes.iter().all(settled) {
             Depth::Quorum
         } else {
             Depth::Partitions
@@ -217,10 +243,9 @@ impl Look<'_> {
                 self.write.delete(pod).await?;
             }
         }
-        let next = plan.replace.and_then(|id| objects.nodes.get(&id));
-        if let Some(pod) = next.and_then(|node| self.pod(node))
-            && !pods::is_over(pod)
-        {
+        let next = plan.replace.iter().filter_map(|id| objects.nodes.get(id));
+        let next = next.filter_map(|node| self.pod(node));
+        for pod in next.filter(|pod| !pods::is_over(pod)) {
             self.write.delete(pod).await?;
             let note = format!(
                 "replacing pod {}: it is not built as it should be",
@@ -291,8 +316,9 @@ impl Look<'_> {
         let status = findings.cluster_status(live, now);
         self.write.status(live, &status).await?;
         // Pods and sidecars announce themselves; Kafka's health does not.
-        let waits = plan.outdated.is_empty() || plan.replace.is_some();
-        Ok(if waits { Again::Late } else { Again::Soon })
+        let steady = plan.outdated.is_empty() && !nodes.iter().any(|node| node.fresh);
+        let announced = steady || !plan.replace.is_empty();
+        Ok(if announced { Again::Late } else { Again::Soon })
     }
 
     /// Pods of nodes whose sidecars do not have the newest topology.

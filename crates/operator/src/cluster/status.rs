@@ -162,15 +162,17 @@ impl Findings<'_> {
         }
         if !plan.outdated.is_empty() {
             let left = format!("{} pods are still to be replaced", plan.outdated.len());
-            let message = match (plan.replace, waits.as_slice()) {
-                (Some(id), _) => format!("{left}; node {id} is next"),
-                (None, []) => left,
-                (None, waits) => format!("{left}; waiting: {}", waits.join("; ")),
+            let next: Vec<_> = plan.replace.iter().map(u32::to_string).collect();
+            let message = match (next.as_slice(), waits.as_slice()) {
+                ([], []) => left,
+                ([], waits) => format!("{left}; waiting: {}", some_of(waits)),
+                ([id], _) => format!("{left}; node {id} is next"),
+                (ids, _) => format!("{left}; nodes {} are next", ids.join(", ")),
             };
             return (true, reasons::ROLLING, message);
         }
         if !waits.is_empty() {
-            return (true, reasons::WAITING_FOR_NODES, waits.join("; "));
+            return (true, reasons::WAITING_FOR_NODES, some_of(&waits));
         }
         (false, reasons::STABLE, "nothing is under way".to_owned())
     }
@@ -248,10 +250,22 @@ pub(super) fn reason_of(error: &InvalidCluster) -> &'static str {
     }
 }
 
+/// The first few of what is waited for. Each of many nodes may have its reason,
+/// and one is enough to see where to look.
+fn some_of(waits: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown = waits.iter().take(SHOWN).cloned().collect::<Vec<_>>();
+    match waits.len().saturating_sub(SHOWN) {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
+    }
+}
+
 fn describe(state: NodeState, trouble: Option<&str>) -> String {
     match (state, trouble) {
         (NodeState::Missing, _) => "is being made".to_owned(),
         (NodeState::Terminating, _) => "is stopping".to_owned(),
+        (NodeState::Recovering, _) => "is recovering its log".to_owned(),
         (_, Some(trouble)) => trouble.to_owned(),
         (_, None) => "is not ready".to_owned(),
     }
