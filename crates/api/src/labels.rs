@@ -14,6 +14,8 @@ pub const CONTROLLER: &str = "kafka.tubeway.dev/controller";
 pub const INJECT: &str = "kafka.tubeway.dev/inject";
 /// The value of [`INJECT`] that switches injection on.
 pub const INJECT_ENABLED: &str = "enabled";
+/// Value of the annotation [`INJECT`] of a pod that gets no sidecar.
+pub const INJECT_DISABLED: &str = "disabled";
 
 /// The common label for an application's name; ours is [`APP_NAME_KAFKA`].
 pub const APP_NAME: &str = "app.kubernetes.io/name";

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
 use support::{eventually, free_port, run, tubeway};
 use tubeway_testing::kubernetes::ControlPlane;
 
@@ -20,6 +21,7 @@ struct Kubernetes(ControlPlane);
 /// The operator as a process, under its own service account.
 struct Operator {
     child: Child,
+    grpc: u16,
     metrics: u16,
     log: std::path::PathBuf,
 }
@@ -46,6 +48,7 @@ async fn the_operator_s_rights_and_objects_are_good_for_a_real_api() -> Result<(
         on.kubectl(&[&none[..], &["--replicas=0"]].concat())?;
         let operator = Operator::start(&on)?;
         operates(&on, &operator)
+            .and_then(|()| injects(&on, &operator))
             .map_err(|error| error.context(format!("the operator said:\n{}", operator.said())))
     })
 }
@@ -169,6 +172,86 @@ fn operates(on: &Kubernetes, operator: &Operator) -> Result<()> {
     Ok(())
 }
 
+/// Pods of namespaces that ask for it get their sidecar, and are admitted with
+/// it where Pod Security is enforced.
+fn injects(on: &Kubernetes, operator: &Operator) -> Result<()> {
+    // There is no Service's address here: the API server comes to the process.
+    let url = format!("https://localhost:{}/inject", operator.grpc);
+    let patch = json!([
+        {"op": "remove", "path": "/webhooks/0/clientConfig/service"},
+        {"op": "add", "path": "/webhooks/0/clientConfig/url", "value": url},
+    ]);
+    let webhook = ["mutatingwebhookconfiguration", "tubeway-inject"];
+    let patch = [
+        "patch",
+        webhook[0],
+        webhook[1],
+        "--type=json",
+        "-p",
+        &patch.to_string(),
+    ];
+    on.kubectl(&patch)?;
+    on.apply(NAMESPACES)?;
+
+    eventually(WITHIN, "an injected pod", || {
+        on.apply(&pod("shop", "app", ""))
+    })?;
+    let made = on.get("shop", "pod/app")?;
+    let sidecar = &made["spec"]["initContainers"][0];
+    ensure!(sidecar["name"] == "tubeway-sidecar", "{made}");
+    ensure!(sidecar["restartPolicy"] == "Always", "{sidecar}");
+    let env = made["spec"]["containers"][0]["env"].to_string();
+    contains(&env, &["KAFKA_BOOTSTRAP_SERVERS"])?;
+    let cluster = &made["metadata"]["annotations"]["kafka.tubeway.dev/cluster"];
+    ensure!(cluster == "kafka/demo", "{cluster}");
+
+    let without = "kafka.tubeway.dev/inject: disabled";
+    on.apply(&pod("shop", "other", without))?;
+    let made = on.get("shop", "pod/other")?;
+    ensure!(made["spec"]["initContainers"].is_null(), "{made}");
+
+    let Err(refused) = on.apply(&pod("silent", "app", "")) else {
+        bail!("a pod of no cluster was made");
+    };
+    contains(
+        &refused.to_string(),
+        &["which Kafka cluster is this pod a client of?"],
+    )
+}
+
+/// A pod that Pod Security admits.
+fn pod(namespace: &str, name: &str, annotation: &str) -> String {
+    format!(
+        "
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: {namespace}, annotations: {{{annotation}}}}}
+spec:
+  securityContext: {{runAsNonRoot: true, runAsUser: 1000, seccompProfile: {{type: RuntimeDefault}}}}
+  containers:
+  - name: app
+    image: app:1
+    securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}
+"
+    )
+}
+
+/// Two that ask for sidecars; one says whose clients its pods are.
+const NAMESPACES: &str = "
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: shop
+  labels: {kafka.tubeway.dev/inject: enabled, pod-security.kubernetes.io/enforce: restricted}
+  annotations: {kafka.tubeway.dev/cluster: kafka/demo}
+---
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: silent
+  labels: {kafka.tubeway.dev/inject: enabled}
+";
+
 const CLUSTER: &str = "
 apiVersion: kafka.tubeway.dev/v1alpha1
 kind: KafkaCluster
@@ -211,6 +294,11 @@ impl Kubernetes {
             .map(drop)
     }
 
+    fn get(&self, namespace: &str, what: &str) -> Result<Value> {
+        let text = self.kubectl(&["get", "-n", namespace, what, "-o", "json"])?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
     fn kubeconfig(&self) -> std::path::PathBuf {
         self.0.folder().join("admin.kubeconfig")
     }
@@ -240,13 +328,14 @@ impl Operator {
                  contexts: [{{name: own, context: {{cluster: own, user: own}}}}]\n"
             ),
         )?;
-        let metrics = free_port()?;
+        let (grpc, metrics) = (free_port()?, free_port()?);
         let log = on.0.folder().join("operator.log");
         let file = std::fs::File::create(&log)?;
         let program = support::program("tubeway-operator")?;
         let child = Command::new(program)
             .args(["--namespace=tubeway-system", "--name=the-only-one"])
-            .arg("--grpc-listen=127.0.0.1:0")
+            .arg(format!("--grpc-listen=127.0.0.1:{grpc}"))
+            .arg("--service-name=localhost")
             .arg(format!("--metrics-listen=127.0.0.1:{metrics}"))
             .env("KUBECONFIG", kubeconfig)
             .env("TUBEWAY_LOG", "info")
@@ -257,6 +346,7 @@ impl Operator {
             .context("cannot start the operator")?;
         let this = Self {
             child,
+            grpc,
             metrics,
             log,
         };

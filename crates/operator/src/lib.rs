@@ -24,6 +24,7 @@ pub mod run;
 pub mod statuses;
 pub mod stream;
 pub mod topics;
+pub mod webhook;
 pub mod zones;
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ use crate::kafka_admin::AdminDirectory;
 use crate::leader::Candidate;
 use crate::stream::{ConfigService, Hubs};
 use crate::zones::{Places, ZoneSource};
-use crate::{access, cluster, crds, http, quotas, roots, topics};
+use crate::{access, cluster, crds, http, quotas, roots, topics, webhook};
 
 /// How long the operator may take to get its own certificate.
 const OWN_IDENTITY: Duration = Duration::from_secs(30);
@@ -179,6 +179,7 @@ async fn serve(
     tasks.spawn(until(shutdown.clone(), keep_access(access.rules)));
     tasks.spawn(until(shutdown.clone(), keep_quotas(access.quotas)));
     tasks.spawn(keep_topics(access.topics, shutdown.clone()));
+    tasks.spawn(until(shutdown.clone(), webhook::keep_roots(ctx.clone())));
     tasks.spawn(cluster::controller(ctx.clone(), shutdown.clone()));
     tasks.spawn(roots::controller(ctx.clone(), shutdown.clone()));
     tasks.spawn(serve_grpc(
@@ -273,6 +274,9 @@ async fn serve_grpc(
     let issuer = CaService::new(ca, reviewer, TOKEN_AUDIENCE, ctx.config.cert_ttl);
     let stream = ConfigService::new(ctx.hubs(), Arc::clone(&ctx.metrics)).with_places(places);
     let routes = Routes::new(issuer).add_service(stream);
+    // The Kubernetes API comes to the same port, without a certificate.
+    let routes = routes.prepare().into_axum_router();
+    let routes = routes.merge(webhook::routes(ctx.clone()));
     // A workload that asks for its first certificate has none to show.
     let tls = server_config_optional_client(&ctx.identity, Expected::InTrustDomain, &[b"h2"]);
     serve_tls(listener, tls, routes, ServeLimits::default(), shutdown).await;

@@ -38,6 +38,7 @@ impl Choices {
         let mut all = kinds()?;
         for text in [
             include_str!("../../../../deploy/rbac.yaml"),
+            include_str!("../../../../deploy/webhook.yaml"),
             include_str!("../../../../deploy/operator.yaml"),
         ] {
             for mut document in apply::documents(text)? {
@@ -57,6 +58,9 @@ impl Choices {
         }
         for subject in list(document, "/subjects") {
             subject["namespace"] = self.namespace.as_str().into();
+        }
+        for webhook in list(document, "/webhooks") {
+            webhook["clientConfig"]["service"]["namespace"] = self.namespace.as_str().into();
         }
         if document["kind"] != "Deployment" {
             return Ok(());

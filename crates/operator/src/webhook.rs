@@ -1,0 +1,249 @@
+//! Gives new pods their client sidecar, where their namespace asks for it.
+//!
+//! The Kubernetes API asks before it makes a pod in a namespace with the label
+//! `kafka.tubeway.dev/inject: enabled`. Which Kafka cluster the pod is a client
+//! of says its annotation `kafka.tubeway.dev/cluster`, else its namespace's.
+
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tubeway_api::labels;
+use tubeway_config::ClusterRef;
+
+use crate::cluster::build::SidecarSettings;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::inject::{InjectConfig, client_sidecar};
+
+/// Where the Kubernetes API asks.
+pub const PATH: &str = "/inject";
+/// The webhook's configuration, which `deploy/webhook.yaml` makes.
+const CONFIGURATION: &str = "tubeway-inject";
+/// The one webhook in it.
+const WEBHOOK: &str = "inject.kafka.tubeway.dev";
+
+/// The part of an `AdmissionReview` that is read.
+#[derive(Debug, Deserialize)]
+struct Review {
+    request: Request,
+}
+
+#[derive(Debug, Deserialize)]
+struct Request {
+    uid: String,
+    #[serde(default)]
+    namespace: String,
+    object: Pod,
+}
+
+/// The `AdmissionReview` that is answered.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Value,
+}
+
+/// What becomes of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Verdict {
+    /// It is made as it is.
+    AsItIs,
+    /// It becomes a client of this cluster.
+    ClientOf(ClusterRef),
+    /// It is not made, for this reason.
+    Refused(String),
+}
+
+/// The webhook's route.
+pub fn routes(ctx: Context) -> Router {
+    Router::new().route(PATH, post(review)).with_state(ctx)
+}
+
+/// Lets the Kubernetes API know by which roots to check this operator's
+/// certificate, now and whenever they change.
+pub async fn keep_roots(ctx: Context) {
+    let mut roots = ctx.roots.clone();
+    loop {
+        let bundle = roots.borrow_and_update().clone();
+        match tell_roots(&ctx, &bundle).await {
+            Ok(()) => {}
+            Err(error) if error.status().is_some_and(|status| status.code == 404) => {
+                tracing::info!("no webhook is installed");
+            }
+            Err(error) => tracing::warn!(%error, "webhook without roots"),
+        }
+        if roots.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn tell_roots(ctx: &Context, roots: &str) -> Result<()> {
+    let api: Api<MutatingWebhookConfiguration> = Api::all(ctx.client.clone());
+    let bundle = BASE64_STANDARD.encode(roots);
+    let webhook = json!({"name": WEBHOOK, "clientConfig": {"caBundle": bundle}});
+    let patch = Patch::Strategic(json!({"webhooks": [webhook]}));
+    let params = PatchParams {
+        field_manager: Some(labels::MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let what = format!("write the roots into webhook {CONFIGURATION}");
+    let written = api.patch(CONFIGURATION, &params, &patch).await;
+    written.map(drop).map_err(Error::kubernetes(what))
+}
+
+async fn review(State(ctx): State<Context>, Json(review): Json<Review>) -> Json<Answer> {
+    let request = review.request;
+    let verdict = match verdict(&request.object, None) {
+        // Its namespace may say what it does not.
+        Verdict::Refused(_) => match namespace(&ctx, &request.namespace).await {
+            Ok(namespace) => verdict(&request.object, Some(&namespace)),
+            Err(error) => Verdict::Refused(error.full()),
+        },
+        verdict => verdict,
+    };
+    let patch = match verdict {
+        Verdict::AsItIs => Ok(None),
+        Verdict::ClientOf(cluster) => injected(&ctx, &request.object, &cluster).map(Some),
+        Verdict::Refused(why) => Err(why),
+    };
+    Json(Answer {
+        api_version: "admission.k8s.io/v1",
+        kind: "AdmissionReview",
+        response: response(&request.uid, patch),
+    })
+}
+
+async fn namespace(ctx: &Context, name: &str) -> Result<Namespace> {
+    let api: Api<Namespace> = Api::all(ctx.client.clone());
+    let what = format!("read Namespace {name}");
+    api.get(name).await.map_err(Error::kubernetes(what))
+}
+
+/// What the pod's and the namespace's annotations ask for.
+fn verdict(pod: &Pod, namespace: Option<&Namespace>) -> Verdict {
+    let annotations = pod.annotations();
+    if annotations.get(labels::INJECT).map(String::as_str) == Some(labels::INJECT_DISABLED) {
+        return Verdict::AsItIs;
+    }
+    let of_namespace = || namespace?.annotations().get(labels::CLIENT_OF);
+    let Some(named) = annotations.get(labels::CLIENT_OF).or_else(of_namespace) else {
+        return Verdict::Refused(format!(
+            "which Kafka cluster is this pod a client of? Say it by the annotation {} of the pod \
+             or its namespace, as in kafka/demo; or have no sidecar, by the pod's annotation {}: {}",
+            labels::CLIENT_OF,
+            labels::INJECT,
+            labels::INJECT_DISABLED
+        ));
+    };
+    match named.parse() {
+        Ok(cluster) => Verdict::ClientOf(cluster),
+        Err(_) => Verdict::Refused(format!(
+            "the annotation {} is {named:?}; it takes <namespace>/<name> of a KafkaCluster, as in \
+             kafka/demo",
+            labels::CLIENT_OF
+        )),
+    }
+}
+
+/// The JSON patch that makes the pod one with a sidecar.
+fn injected(ctx: &Context, pod: &Pod, cluster: &ClusterRef) -> Result<Vec<u8>, String> {
+    let operator = ctx.config.operator_id().map_err(|e| e.to_string())?;
+    let config = InjectConfig {
+        sidecar: SidecarSettings::new(&ctx.config, operator.as_str(), cluster),
+    };
+    let mut with = pod.clone();
+    client_sidecar(&mut with, &config).map_err(|error| error.to_string())?;
+    // Both sides by way of the types, so that fields that they do not know are
+    // in neither, and stay.
+    let json = |pod: &Pod| serde_json::to_value(pod).map_err(|error| error.to_string());
+    let patch = json_patch::diff(&json(pod)?, &json(&with)?);
+    serde_json::to_vec(&patch).map_err(|error| error.to_string())
+}
+
+fn response(uid: &str, patch: Result<Option<Vec<u8>>, String>) -> Value {
+    match patch {
+        Ok(None) => json!({"uid": uid, "allowed": true}),
+        Ok(Some(patch)) => json!({
+            "uid": uid,
+            "allowed": true,
+            "patchType": "JSONPatch",
+            "patch": BASE64_STANDARD.encode(patch),
+        }),
+        Err(message) => json!({
+            "uid": uid,
+            "allowed": false,
+            "status": {"code": 422, "reason": "Invalid", "message": message},
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(annotations: &Value) -> Pod {
+        let pod = json!({
+            "metadata": {"name": "app", "annotations": annotations},
+            "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+        });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    fn in_namespace(cluster: &str) -> Namespace {
+        let annotations = json!({ labels::CLIENT_OF: cluster });
+        serde_json::from_value(json!({"metadata": {"annotations": annotations}})).unwrap()
+    }
+
+    fn client_of(cluster: &str) -> Verdict {
+        Verdict::ClientOf(cluster.parse().unwrap())
+    }
+
+    #[test]
+    fn a_pod_says_whose_client_it_is_before_its_namespace() {
+        let namespace = in_namespace("kafka/main");
+        let silent = pod(&json!({}));
+        assert_eq!(verdict(&silent, Some(&namespace)), client_of("kafka/main"));
+        let own = pod(&json!({ labels::CLIENT_OF: "kafka/other" }));
+        assert_eq!(verdict(&own, Some(&namespace)), client_of("kafka/other"));
+        let none = pod(&json!({ labels::INJECT: labels::INJECT_DISABLED }));
+        assert_eq!(verdict(&none, Some(&namespace)), Verdict::AsItIs);
+    }
+
+    #[test]
+    fn who_does_not_say_it_or_says_nonsense_is_told_what_to_say() {
+        for (annotations, part) in [
+            (json!({}), "as in kafka/demo"),
+            (
+                json!({ labels::CLIENT_OF: "demo" }),
+                "is \"demo\"; it takes",
+            ),
+        ] {
+            let Verdict::Refused(why) = verdict(&pod(&annotations), None) else {
+                panic!("{annotations} is good");
+            };
+            assert!(why.contains(part), "{why}");
+        }
+    }
+
+    #[test]
+    fn an_answer_carries_its_patch_or_its_reason() {
+        let allowed = response("1", Ok(Some(b"[]".to_vec())));
+        assert_eq!(allowed["patch"], "W10=");
+        assert_eq!(allowed["patchType"], "JSONPatch");
+        let refused = response("1", Err("why".to_owned()));
+        assert_eq!(refused["allowed"], false);
+        assert_eq!(refused["status"]["message"], "why");
+        assert_eq!(response("1", Ok(None))["patch"], Value::Null);
+    }
+}
