@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::health::PartitionId;
+use fill::{Fill, From};
 use load::Loads;
 
 pub use disks::{DiskMove, DiskPlan, LogDir, disk_moves};
@@ -93,7 +94,8 @@ pub struct Change {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reassignment {
     /// The changes, in the order in which they must be begun. New brokers are
-    /// filled after all else, so those changes appear when the others have begun.
+    /// filled after all else, and from the richest first, so more changes may
+    /// appear when these have begun.
     pub changes: Vec<Change>,
     /// Whether the changes fill new brokers. Such a change begins when what is
     /// under way with its partition is done; others take its place.
@@ -176,9 +178,12 @@ pub fn reassign(layout: &Layout, goal: &Goal) -> Reassignment {
             Err(impossible) => all.impossible.push(impossible),
         }
     }
-    if all.changes.is_empty() && !goal.fill.is_empty() {
+    for from in [From::TheRich, From::TheRicher] {
+        if !all.changes.is_empty() || goal.fill.is_empty() {
+            break;
+        }
         all.fills = true;
-        let mut fill = fill::Fill::new(layout, goal, &mut loads);
+        let mut fill = Fill::new(layout, goal, &mut loads, from);
         let stuck: BTreeSet<&PartitionId> = all.impossible.iter().map(Impossible::id).collect();
         for placed in ordered.iter().filter(|p| !stuck.contains(&p.id)) {
             all.changes.extend(placed.change_to(fill.target(placed)));

@@ -161,7 +161,8 @@ fn layout(shape: &Shape) -> (Layout, Goal) {
                 id: PartitionId::new(format!("t{topic}"), index),
                 in_sync: replicas.iter().copied().collect(),
                 replicas,
-                bytes: dice.below(1000),
+                // From nothing to half a million: sizes differ a lot in life.
+                bytes: (1 << dice.below(20)) - 1,
                 min_in_sync: 1,
                 ..Placed::default()
             });
@@ -200,7 +201,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
 }
 
 fn manners() -> impl Strategy<Value = Manner> {
-    (1usize..=30, 1u64..=5000, 0u64..=70, any::<u64>()).prop_map(
+    (1usize..=30, 1u64..=2_000_000, 0u64..=70, any::<u64>()).prop_map(
         |(partitions, bytes, crashes, seed)| Manner {
             limits: MoveLimits { partitions, bytes },
             crashes,

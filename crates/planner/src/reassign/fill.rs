@@ -1,8 +1,12 @@
 //! New brokers get their share.
 //!
-//! A move is good if it leaves the new broker with no more than the average, and
-//! with no more than the one that it takes from. Every move makes that harder for
-//! all that follow: what was refused once is refused ever after, whoever asks.
+//! They get it from those that have more than theirs, and when that is done, as
+//! zones may be in the way of it, from all that still have more than they.
+//!
+//! A move is good if it leaves the new broker with no more than its share, and
+//! the other with no less than that: than its share at first, than the new one
+//! then. Every move makes it harder for all that follow: what was refused once
+//! is refused ever after, whoever asks.
 
 use std::cmp::Reverse;
 
@@ -16,12 +20,27 @@ pub(super) struct Fill<'a> {
     loads: &'a mut Loads,
     /// What each of them would have if all had the same.
     share: u128,
+    from: From,
+}
+
+/// Who gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// Who has more than its share.
+    TheRich,
+    /// Who has more than the one that gets it. The rich are among them.
+    TheRicher,
 }
 
 // === impl Fill ===
 
 impl<'a> Fill<'a> {
-    pub(super) fn new(layout: &'a Layout, goal: &'a Goal, loads: &'a mut Loads) -> Self {
+    pub(super) fn new(
+        layout: &'a Layout,
+        goal: &'a Goal,
+        loads: &'a mut Loads,
+        from: From,
+    ) -> Self {
         let takers: Vec<u32> = layout.takers().collect();
         let all: u128 = takers.iter().map(|id| loads.of(*id)).sum();
         let count = takers.len().max(1);
@@ -31,6 +50,7 @@ impl<'a> Fill<'a> {
             layout,
             goal,
             loads,
+            from,
         }
     }
 
@@ -73,9 +93,13 @@ impl<'a> Fill<'a> {
     }
 
     fn gives(&self, broker: u32, new: u32, weight: u128) -> bool {
+        let least = match self.from {
+            From::TheRich => self.share,
+            From::TheRicher => self.loads.of(new) + weight,
+        };
         self.layout.takes(broker)
             && !self.goal.fill.contains(&broker)
-            && self.loads.of(broker) >= self.loads.of(new) + 2 * weight
+            && self.loads.of(broker) >= weight + least
     }
 
     /// Whether the new one's zone has no more of the others than the old one's.

@@ -172,3 +172,24 @@ fn a_move_to_a_broker_that_is_to_drain_is_given_another_target() {
     );
     assert_eq!(change.adding, [5].into());
 }
+
+#[test]
+fn a_new_broker_gets_from_those_that_have_more_until_it_has_its_share() {
+    let heavy = (0..30).map(|i| placed(i, &[0], 10));
+    let light = (30..36).map(|i| placed(i, &[1], 10));
+    let layout = layout(&[(0, ""), (1, ""), (2, "")], heavy.chain(light).collect());
+    let goal = Goal {
+        fill: [2].into(),
+        ..Goal::default()
+    };
+    let all = reassign(&layout, &goal);
+    assert!(all.fills);
+    assert_eq!(all.changes.len(), 12, "a third of 36");
+    let was_on = |change: &Change| {
+        let mut partitions = layout.partitions.iter();
+        partitions.find(|p| p.id == change.id).unwrap().replicas[0]
+    };
+    for change in &all.changes {
+        assert_eq!((was_on(change), &*change.target), (0, &[2][..]));
+    }
+}
