@@ -188,7 +188,7 @@ pub(crate) fn add_finalizer(value: &mut Value, name: &str) {
 }
 
 /// Whether an object that is marked for deletion has nothing left to wait for.
-fn ended(value: &Value) -> bool {
+pub(crate) fn ended(value: &Value) -> bool {
     let graceful = value["metadata"]["deletionGracePeriodSeconds"]
         .as_i64()
         .unwrap_or(0)

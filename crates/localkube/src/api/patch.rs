@@ -69,6 +69,7 @@ impl Api {
         {
             return Err(Status::bad_request("metadata.managedFields must be nil"));
         }
+        let unnamed = name.is_empty();
         let applied = typed(call, applied)?;
         let key = call.key();
         let force = call.query.flag("force");
@@ -83,12 +84,33 @@ impl Api {
                     return Err(Status::not_found(&call.resource, &key.name));
                 }
                 self.check_target(&call.user, &call.target, "create")?;
+                if unnamed {
+                    return Err(Status::bad_request(format!(
+                        "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                        call.target.name
+                    )));
+                }
+                if let Some(uid) = applied["metadata"]["uid"].as_str() {
+                    let why = format!(
+                        "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                    );
+                    return Err(Status::conflict(&call.resource, &key.name, &why));
+                }
                 match self.insert(call, merge(None)?, Tracking::Done) {
                     Err(status) if status.reason == "AlreadyExists" => continue,
                     other => return other,
                 }
             }
-            return self.change(call, &key, Tracking::Done, |old| merge(Some(old)));
+            return self.change(call, &key, Tracking::Done, |old| {
+                let mut merged = merge(Some(old))?;
+                // What the applier says of these are conditions.
+                for field in ["resourceVersion", "uid"] {
+                    if let Some(stated) = applied["metadata"].get(field) {
+                        merged["metadata"][field] = stated.clone();
+                    }
+                }
+                Ok(merged)
+            });
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::status::{Reply, Status};
 use super::{Api, Call, body, form, now};
-use crate::objects::{RETRIES, ending};
+use crate::objects::{RETRIES, ended, ending};
 use crate::pure::apply::track_update;
 use crate::pure::schema::FieldError;
 use crate::resource::{Resource, accept_crd};
@@ -22,7 +22,7 @@ use crate::strategy::{self, Allocation};
 pub(super) use shape::check_identity;
 
 use shape::{
-    check_fields, check_versions, confine, content_differs, generate_name, keep_metadata,
+    check_fields, check_same, check_versions, confine, content_differs, generate_name, keep_metadata,
     name_and_stamp, unchanged,
 };
 
@@ -49,13 +49,15 @@ pub(super) enum Tracking {
 
 impl Api {
     pub(super) async fn create(&self, call: &Call, body: Incoming) -> Reply<Answer> {
-        let value = body::read(&call.headers, body).await?;
+        let mut value = body::read(&call.headers, body).await?;
+        say_kind(call, &mut value);
         let written = self.insert(call, value, Tracking::Update)?;
         self.written(call, written).await
     }
 
     pub(super) async fn update(&self, call: &Call, body: Incoming) -> Reply<Answer> {
-        let value = body::read(&call.headers, body).await?;
+        let mut value = body::read(&call.headers, body).await?;
+        say_kind(call, &mut value);
         check_identity(call, &value)?;
         let name = &call.target.name;
         if value["metadata"]["name"].as_str().unwrap_or_default() != name {
@@ -77,7 +79,7 @@ impl Api {
             .as_str()
             .unwrap_or_default()
             .is_empty();
-        if !versioned && call.resource.crd.is_some() {
+        if !versioned && (call.resource.crd.is_some() || call.resource.plural == "leases") {
             let error = FieldError {
                 path: "metadata.resourceVersion".into(),
                 reason: "FieldValueInvalid",
@@ -155,6 +157,11 @@ impl Api {
                     });
                 }
                 Err(StoreError::Exists) if attempts > 0 => generate_name(&mut value),
+                Err(StoreError::Exists)
+                    if self.store.get(&key).is_some_and(|old| ending(&old.value)) =>
+                {
+                    return Err(Status::still_exists(resource, &name));
+                }
                 Err(error) => return Err(Status::from_store(&error, resource, &name)),
             }
         }
@@ -207,7 +214,7 @@ impl Api {
                 .ok_or_else(|| Status::not_found(resource, &key.name))?;
             let old = form::shown(resource, &stored.value);
             let mut new = make(&old)?;
-            check_versions(resource, &old, &new)?;
+            check_versions(call, &old, &new)?;
             let warnings = self.complete(call, &old, &mut new, tracking)?;
             if unchanged(&old, &new) {
                 return Ok(Written {
@@ -224,8 +231,11 @@ impl Api {
                     warnings,
                 });
             }
+            let last = ended(&new).then(|| unstored(new.clone(), stored.rv));
             match self.put(key, &stored, new) {
                 Ok(stored) => {
+                    // What the write made of the object is what it was at its end.
+                    let stored = last.unwrap_or(stored);
                     return Ok(Written {
                         stored,
                         created: false,
@@ -248,6 +258,7 @@ impl Api {
         tracking: Tracking,
     ) -> Reply<Vec<String>> {
         let resource = &call.resource;
+        check_same(call, old, new)?;
         let warnings = check_fields(call, new)?;
         keep_metadata(old, new);
         confine(resource, &call.target.subresource, old, new);
@@ -338,6 +349,16 @@ impl Api {
             ));
         }
         Ok(())
+    }
+}
+
+/// The kind of a built-in resource is known by the path, and need not be said.
+fn say_kind(call: &Call, value: &mut Value) {
+    if call.resource.crd.is_none()
+        && let Some(fields) = value.as_object_mut()
+    {
+        fields.entry("kind").or_insert_with(|| call.resource.kind.to_string().into());
+        fields.entry("apiVersion").or_insert_with(|| call.resource.api_version().into());
     }
 }
 
