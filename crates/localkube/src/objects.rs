@@ -129,6 +129,12 @@ impl Api {
                 return Ok(Deleted::Marked(old));
             }
             match self.put(key, &old, new) {
+                Ok(stored) if gone && resource.is_core("pods") => {
+                    let value = mark(resource, &stored.value, deletion);
+                    let json = value.to_string().into();
+                    let rv = stored.rv;
+                    return Ok(Deleted::Gone(Arc::new(Stored { value, json, rv })));
+                }
                 Ok(stored) if gone => return Ok(Deleted::Gone(stored)),
                 Ok(stored) => return Ok(Deleted::Marked(stored)),
                 Err(StoreError::Stale) => {}

@@ -114,6 +114,18 @@ pub(crate) const VERBS: &[&str] = &[
     "watch",
 ];
 
+/// Verbs of custom resources, in the order in which discovery lists them.
+const CUSTOM_VERBS: &[&str] = &[
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "create",
+    "update",
+    "watch",
+];
+
 // === impl Resource ===
 
 impl Resource {
@@ -142,7 +154,11 @@ impl Resource {
 
     /// Verbs that discovery lists.
     pub(crate) fn verbs(&self) -> &'static [&'static str] {
-        if self.review { &["create"] } else { VERBS }
+        match (self.review, &self.crd) {
+            (true, _) => &["create"],
+            (false, Some(_)) => CUSTOM_VERBS,
+            (false, None) => VERBS,
+        }
     }
 }
 

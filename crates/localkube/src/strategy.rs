@@ -1,5 +1,6 @@
 //! What the server fills in and refuses, kind by kind.
 
+mod checks;
 mod meta;
 mod pod;
 mod service;
@@ -88,10 +89,18 @@ pub(crate) fn validate(resource: &Resource, new: &Value, old: Option<&Value>) ->
     match (&*resource.group, &*resource.plural) {
         ("", "pods") => pod::validate(new, old, &mut errors),
         ("", "services") => service::validate(new, old, &mut errors),
-        ("", "configmaps" | "secrets") => sealed(new, old, &mut errors),
+        ("", "configmaps" | "secrets") => {
+            sealed(new, old, &mut errors);
+            checks::data(new, &mut errors);
+        }
+        ("coordination.k8s.io", "leases") => checks::lease(new, &mut errors),
+        ("events.k8s.io", "events") => checks::event(new, old, &mut errors),
+        ("policy", "poddisruptionbudgets") => checks::budget(new, &mut errors),
+        ("rbac.authorization.k8s.io", "roles" | "clusterroles") => checks::role(new, &mut errors),
         ("", "persistentvolumeclaims") => claim(new, old, &mut errors),
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
             reference(new, old, &mut errors);
+            checks::subjects(new, &mut errors);
         }
         _ => {}
     }

@@ -186,6 +186,11 @@ fn refusal(error: &PatchError) -> Status {
             Status::new(StatusCode::INTERNAL_SERVER_ERROR, "", error.to_string())
         }
         PatchError::Malformed(_) => Status::bad_request(error.to_string()),
+        PatchError::TooLong { .. } => Status::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLarge",
+            error.to_string(),
+        ),
         PatchError::TestFailed { .. } | PatchError::NotApplicable(_) => {
             tracing::debug!(%error, "a patch does not apply");
             let message = "the server rejected our request due to an error in our request";

@@ -63,6 +63,13 @@ impl Normalizer {
             Value::String(text) => self.text(text).into(),
             Value::Array(items) => items.iter().map(|item| self.value(item)).collect(),
             Value::Object(fields) => self.object(fields),
+            // Go writes a whole float without its point.
+            Value::Number(number) => match number.as_f64() {
+                Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 1e15 => {
+                    (float as i64).into()
+                }
+                _ => value.clone(),
+            },
             other => other.clone(),
         }
     }
@@ -118,6 +125,10 @@ fn several_causes(fields: &mut Map<String, Value>) {
 
 fn list_metadata(metadata: &Map<String, Value>) -> Value {
     let mut metadata = metadata.clone();
+    // An empty token is no token, and only some of the real server's lists leave it out.
+    if metadata.get("continue").is_some_and(|token| token == "") {
+        metadata.remove("continue");
+    }
     for name in ["resourceVersion", "continue"] {
         if let Some(value) = metadata.get_mut(name).filter(|value| *value != "") {
             *value = format!("<{name}>").into();
