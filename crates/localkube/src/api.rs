@@ -164,7 +164,16 @@ impl Api {
         let catalog = self.registry.catalog();
         let resource = catalog
             .find(&target.group, &target.version, &target.resource)
-            .ok_or_else(Status::no_such_path)?;
+            .ok_or_else(|| {
+                let known = crate::resource::BUILTIN
+                    .iter()
+                    .any(|resource| resource.group == target.group);
+                if known {
+                    Status::no_such_resource()
+                } else {
+                    Status::no_such_path()
+                }
+            })?;
         // Names of all namespaces can be asked for, but nothing can be in "no namespace".
         let misplaced =
             !resource.namespaced && !target.namespace.is_empty() && !resource.is_core("namespaces");
@@ -208,9 +217,7 @@ impl Api {
             "watch" => self.watch(call).await,
             // Without its namespace the path of a custom resource takes nothing new.
             "create" if everywhere && call.resource.crd.is_some() => Err(Status::no_such_path()),
-            "create" if everywhere && call.resource.namespaced => {
-                Err(Status::method_not_allowed())
-            }
+            "create" if everywhere && call.resource.namespaced => Err(Status::method_not_allowed()),
             "create" if call.target.name.is_empty() => self.create(call, body).await,
             "update" if !call.target.name.is_empty() => self.update(call, body).await,
             "patch" if !call.target.name.is_empty() => self.patch(call, body).await,

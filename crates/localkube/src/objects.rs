@@ -230,6 +230,12 @@ fn mark(resource: &Resource, old: &Value, deletion: &Deletion) -> Value {
         let end = jiff::Timestamp::from_second(end).map_or_else(|_| now(), |end| end.to_string());
         let metadata = &mut new["metadata"];
         metadata["deletionTimestamp"] = end.into();
+        // These two end when their contents have, and nothing counts it as a change.
+        if resource.is_core("namespaces")
+            || resource.is("apiextensions.k8s.io", "customresourcedefinitions")
+        {
+            return finish(resource, old, new);
+        }
         metadata["deletionGracePeriodSeconds"] = grace.into();
         if let Some(generation) = metadata["generation"].as_i64() {
             metadata["generation"] = (generation + 1).into();
@@ -237,6 +243,11 @@ fn mark(resource: &Resource, old: &Value, deletion: &Deletion) -> Value {
             metadata.remove("generation");
         }
     }
+    finish(resource, old, new)
+}
+
+/// Adds to an object marked for deletion what its kind is ended by.
+fn finish(resource: &Resource, old: &Value, mut new: Value) -> Value {
     if resource.is("apiextensions.k8s.io", "customresourcedefinitions") && !ending(old) {
         add_finalizer(&mut new, CRD_CLEANUP);
     }
@@ -276,6 +287,9 @@ fn check_preconditions(resource: &Resource, old: &Stored, deletion: &Deletion) -
         let message = format!("Operation cannot be fulfilled on {kind} \"{name}\": {why}");
         let mut status = Status::new(StatusCode::CONFLICT, "Conflict", message);
         status.details = json!({"name": name, "kind": resource.kind});
+        if !resource.group.is_empty() {
+            status.details["group"] = resource.group.clone().into();
+        }
         Err(status)
     };
     if let Some(uid) = &deletion.uid

@@ -14,7 +14,6 @@ use serde_json::Value;
 use crate::pure::schema::Schema;
 use crate::store::Store;
 
-#[cfg(test)]
 pub(crate) use builtin::BUILTIN;
 pub(crate) use crd::{Column, CrdParts, Scale, accept as accept_crd};
 
@@ -27,8 +26,6 @@ pub(crate) enum Names {
     Subdomain,
     /// DNS-1123 label.
     Label,
-    /// DNS-1035 label.
-    Label1035,
     /// Anything that is one segment of a path.
     Segment,
 }

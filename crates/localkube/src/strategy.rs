@@ -27,6 +27,10 @@ pub(crate) fn default(resource: &Resource, value: &mut Value) {
         ("", "pods") => pod::default(value),
         ("", "services") => service::default(value),
         ("", "secrets") => secret(value),
+        ("", "namespaces") => {
+            let name = value["metadata"]["name"].clone();
+            value["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
+        }
         ("", "persistentvolumeclaims") => {
             fill(&mut value["spec"], &json!({"volumeMode": "Filesystem"}));
         }
@@ -61,14 +65,17 @@ pub(crate) fn start(resource: &Resource, value: &mut Value) {
         ("", "namespaces") => {
             value["spec"]["finalizers"] = json!(["kubernetes"]);
             value["status"] = json!({"phase": "Active"});
-            let name = value["metadata"]["name"].clone();
-            value["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
         }
         ("", "persistentvolumeclaims") => {
             value["status"] = json!({"phase": "Pending"});
             crate::objects::add_finalizer(value, "kubernetes.io/pvc-protection");
         }
         ("", "persistentvolumes") => value["status"] = json!({"phase": "Pending"}),
+        ("policy", "poddisruptionbudgets") => {
+            value["status"] = json!({
+                "currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0,
+            });
+        }
         ("", "services") => value["status"] = json!({"loadBalancer": {}}),
         _ => {}
     }
@@ -233,7 +240,7 @@ fn reference(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let reference = &new["roleRef"];
     if !matches!(reference["kind"].as_str(), Some("Role" | "ClusterRole")) {
         let message = format!(
-            "Unsupported value: {}: supported values: \"ClusterRole\", \"Role\"",
+            "Unsupported value: {}: supported values: \"Role\", \"ClusterRole\"",
             reference["kind"]
         );
         errors.push(FieldError {

@@ -116,7 +116,12 @@ impl Programs {
 
     /// Those of `folder`.
     pub fn in_folder(folder: &Path) -> Result<Self, ControlPlaneError> {
-        let all = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"];
+        let all = [
+            "etcd",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kubectl",
+        ];
         match all.into_iter().find(|name| !folder.join(name).is_file()) {
             None => Ok(Self {
                 folder: folder.into(),
@@ -199,7 +204,11 @@ impl ControlPlane {
 
     /// The ends of all logs, each under its program's name.
     pub fn log_ends(&self) -> String {
-        let all = [Some(&self.etcd), Some(&self.api_server), self.controllers.as_ref()];
+        let all = [
+            Some(&self.etcd),
+            Some(&self.api_server),
+            self.controllers.as_ref(),
+        ];
         let ends = all.into_iter().flatten();
         ends.map(|process| format!("--- {}:\n{}\n", process.name(), process.log_end()))
             .collect()
@@ -324,7 +333,10 @@ fn api_server(
         ("service-account-signing-key-file", file("accounts.key")),
         ("service-cluster-ip-range", SERVICES.into()),
         ("authorization-mode", "Node,RBAC".into()),
-        ("enable-admission-plugins", "NodeRestriction,PodSecurity".into()),
+        (
+            "enable-admission-plugins",
+            "NodeRestriction,PodSecurity".into(),
+        ),
         ("allow-privileged", "true".into()),
         ("profiling", "false".into()),
     ];
@@ -339,8 +351,11 @@ fn controllers(
 ) -> Result<Process, ControlPlaneError> {
     let name = "kube-controller-manager";
     let kubeconfig = folder.join("controllers.kubeconfig");
-    fs::write(&kubeconfig, pki.kubeconfig(url, &format!("system:{name}"), None)?)
-        .map_err(failed("write the controllers' kubeconfig"))?;
+    fs::write(
+        &kubeconfig,
+        pki.kubeconfig(url, &format!("system:{name}"), None)?,
+    )
+    .map_err(failed("write the controllers' kubeconfig"))?;
     let file = |name: &str| folder.join(name).display().to_string();
     let options = [
         ("kubeconfig", kubeconfig.display().to_string()),
@@ -385,6 +400,9 @@ mod tests {
         let error = Programs::in_folder(folder.path()).unwrap_err().to_string();
         let expected = "kube-apiserver is not in ";
         assert!(error.starts_with(expected), "{error}");
-        assert!(error.ends_with("build it with scripts/setup-kubernetes"), "{error}");
+        assert!(
+            error.ends_with("build it with scripts/setup-kubernetes"),
+            "{error}"
+        );
     }
 }

@@ -39,7 +39,8 @@ impl Api {
                 &key_of(&call.resource.storage, &object),
                 &deletion,
             ) {
-                Ok(Deleted::Gone(stored) | Deleted::Marked(stored)) => deleted.push(stored),
+                Ok(Deleted::Gone(_)) => deleted.push(object),
+                Ok(Deleted::Marked(stored)) => deleted.push(stored),
                 // Somebody else was faster: that is what was wanted.
                 Err(status) if status.reason == "NotFound" => {}
                 Err(status) => return Err(status),

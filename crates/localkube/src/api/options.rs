@@ -31,11 +31,14 @@ pub(super) fn check(call: &Call, verb: &str) -> Reply<()> {
 pub(super) fn deletion(body: &Value, call: &Call) -> Reply<()> {
     let mut errors = Vec::new();
     let named = body["dryRun"].as_array().into_iter().flatten();
-    let wrong = named.filter_map(Value::as_str).find(|value| *value != "All");
+    let wrong = named
+        .filter_map(Value::as_str)
+        .find(|value| *value != "All");
     errors.extend(wrong.or_else(|| wrong_dry_run(call)).map(dry_run));
     let policy = body["propagationPolicy"].as_str();
     let policy = policy.or_else(|| call.query.get("propagationPolicy"));
-    let orphans = body["orphanDependents"].is_boolean() || call.query.get("orphanDependents").is_some();
+    let orphans =
+        body["orphanDependents"].is_boolean() || call.query.get("orphanDependents").is_some();
     if let Some(policy) = policy {
         let path = "propagationPolicy";
         if !matches!(policy, "Foreground" | "Background" | "Orphan") {
@@ -43,7 +46,11 @@ pub(super) fn deletion(body: &Value, call: &Call) -> Reply<()> {
             errors.push(unsupported(path, &format!("{policy:?}"), supported));
         } else if orphans {
             let why = "orphanDependents and deletionPropagation cannot be both set";
-            errors.push(error(path, "FieldValueInvalid", format!("Invalid value: {policy:?}: {why}")));
+            errors.push(error(
+                path,
+                "FieldValueInvalid",
+                format!("Invalid value: {policy:?}: {why}"),
+            ));
         }
     }
     refuse("DeleteOptions", &errors)
@@ -53,14 +60,18 @@ fn written(call: &Call, kind: &str) -> Reply<()> {
     let query = &call.query;
     let mut errors = Vec::new();
     errors.extend(wrong_dry_run(call).map(dry_run));
-    let apply = call.headers.get(http::header::CONTENT_TYPE).is_some_and(|value| {
-        value.as_bytes().starts_with(b"application/apply-patch")
-    });
+    let apply = call
+        .headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/apply-patch"));
     if kind == "PatchOptions" && !apply && query.flag("force") {
         let message = "Forbidden: may not be specified for non-apply patch".into();
         errors.push(error("force", "FieldValueForbidden", message));
     }
-    if query.get("fieldManager").is_some_and(|manager| manager.len() > MAX_MANAGER) {
+    if query
+        .get("fieldManager")
+        .is_some_and(|manager| manager.len() > MAX_MANAGER)
+    {
         let message = format!("Too long: may not be more than {MAX_MANAGER} bytes");
         errors.push(error("fieldManager", "FieldValueTooLong", message));
     }
@@ -68,7 +79,11 @@ fn written(call: &Call, kind: &str) -> Reply<()> {
         && !matches!(wanted, "Ignore" | "Strict" | "Warn")
     {
         let supported = "\"\", \"Ignore\", \"Strict\", \"Warn\"";
-        errors.push(unsupported("fieldValidation", &format!("{wanted:?}"), supported));
+        errors.push(unsupported(
+            "fieldValidation",
+            &format!("{wanted:?}"),
+            supported,
+        ));
     }
     refuse(kind, &errors)
 }
@@ -76,7 +91,8 @@ fn written(call: &Call, kind: &str) -> Reply<()> {
 fn listed(call: &Call, watch: bool) -> Reply<()> {
     let query = &call.query;
     let version = query.get("resourceVersion");
-    let forbidden = |path: &str, why: &str| error(path, "FieldValueForbidden", format!("Forbidden: {why}"));
+    let forbidden =
+        |path: &str, why: &str| error(path, "FieldValueForbidden", format!("Forbidden: {why}"));
     let mut errors = Vec::new();
     if let Some(wanted) = query.get("resourceVersionMatch") {
         let path = "resourceVersionMatch";
@@ -85,23 +101,40 @@ fn listed(call: &Call, watch: bool) -> Reply<()> {
                 errors.push(forbidden(path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
             }
         } else if !matches!(wanted, "Exact" | "NotOlderThan") {
-            errors.push(unsupported(path, &format!("{wanted:?}"), "\"Exact\", \"NotOlderThan\", \"\""));
+            errors.push(unsupported(
+                path,
+                &format!("{wanted:?}"),
+                "\"Exact\", \"NotOlderThan\", \"\"",
+            ));
         } else if version.is_none() {
-            errors.push(forbidden(path, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+            errors.push(forbidden(
+                path,
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ));
         } else if wanted == "Exact" && version == Some("0") {
-            errors.push(forbidden(path, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+            errors.push(forbidden(
+                path,
+                "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+            ));
         }
     }
     if !watch && query.get("sendInitialEvents").is_some() {
-        errors.push(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+        errors.push(forbidden(
+            "sendInitialEvents",
+            "sendInitialEvents is forbidden for list",
+        ));
     }
     refuse("ListOptions", &errors)?;
     if query.get("continue").is_some() && version.is_some_and(|version| version != "0") {
-        return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+        return Err(Status::bad_request(
+            "specifying resource version is not allowed when using continue",
+        ));
     }
     match version {
         Some(text) if text.parse::<u64>().is_err() => {
-            let why = format!("resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax");
+            let why = format!(
+                "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+            );
             Err(if watch {
                 Status::new(StatusCode::INTERNAL_SERVER_ERROR, "", why)
             } else {

@@ -10,6 +10,7 @@ use super::write::{Tracking, Written, check_identity};
 use super::{Api, Call, body, now};
 use crate::pure::apply::{ApplyError, server_side_apply};
 use crate::pure::patch::{PatchError, json_patch, merge_patch, strategic_merge_patch};
+use crate::pure::schema::FieldError;
 
 const TYPES: &str =
     "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
@@ -51,10 +52,7 @@ impl Api {
 
     /// Server-side apply; makes the object if it is not there.
     pub(super) fn apply(&self, call: &Call, applied: &Value) -> Reply<Written> {
-        let manager = call
-            .query
-            .get("fieldManager")
-            .ok_or_else(|| required("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"))?;
+        let manager = call.query.get("fieldManager").ok_or_else(no_manager)?;
         check_identity(call, applied)?;
         let name = applied["metadata"]["name"].as_str().unwrap_or_default();
         if !name.is_empty() && name != call.target.name {
@@ -176,8 +174,13 @@ fn by_name(object: &Value, path: &str) -> String {
     shown
 }
 
-fn required(message: &str) -> Status {
-    Status::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+fn no_manager() -> Status {
+    let error = FieldError {
+        path: "fieldManager".into(),
+        reason: "FieldValueRequired",
+        message: "Required value: is required for apply patch".into(),
+    };
+    Status::invalid_of("meta.k8s.io", "PatchOptions", "", &[error])
 }
 
 fn refusal(error: &PatchError) -> Status {

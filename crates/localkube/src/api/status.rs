@@ -126,11 +126,17 @@ impl Status {
         let message = format!(
             "the body of the request was in an unknown format - accepted media types include: {accepted}"
         );
-        let mut status = Self::new(
+        Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "UnsupportedMediaType",
             message,
-        );
+        )
+    }
+
+    /// A group that is built in has no such resource.
+    pub(crate) fn no_such_resource() -> Self {
+        let message = "the server could not find the requested resource";
+        let mut status = Self::new(StatusCode::NOT_FOUND, "NotFound", message);
         status.details = json!({});
         status
     }

@@ -22,8 +22,8 @@ use crate::strategy::{self, Allocation};
 pub(super) use shape::check_identity;
 
 use shape::{
-    check_fields, check_same, check_versions, confine, content_differs, generate_name, keep_metadata,
-    name_and_stamp, unchanged,
+    check_fields, check_same, check_versions, confine, content_differs, generate_name,
+    keep_metadata, name_and_stamp, unchanged,
 };
 
 /// A write that worked.
@@ -85,7 +85,8 @@ impl Api {
                 reason: "FieldValueInvalid",
                 message: "Invalid value: 0: must be specified for an update".into(),
             };
-            return Err(Status::invalid(&call.resource, name, &[error]));
+            let (group, plural) = (&call.resource.group, &call.resource.plural);
+            return Err(Status::invalid_of(group, plural, name, &[error]));
         }
         let written = self.change(call, &key, Tracking::Update, |_| Ok(value.clone()))?;
         self.written(call, written).await
@@ -307,6 +308,10 @@ impl Api {
             return Ok(());
         }
         let name = value["metadata"]["name"].as_str().unwrap_or_default();
+        // Events of either group are checked as those of the core.
+        if resource.is("events.k8s.io", "events") {
+            return Err(Status::invalid_of("", &resource.kind, name, &errors));
+        }
         Err(Status::invalid(resource, name, &errors))
     }
 
@@ -357,8 +362,12 @@ fn say_kind(call: &Call, value: &mut Value) {
     if call.resource.crd.is_none()
         && let Some(fields) = value.as_object_mut()
     {
-        fields.entry("kind").or_insert_with(|| call.resource.kind.to_string().into());
-        fields.entry("apiVersion").or_insert_with(|| call.resource.api_version().into());
+        fields
+            .entry("kind")
+            .or_insert_with(|| call.resource.kind.to_string().into());
+        fields
+            .entry("apiVersion")
+            .or_insert_with(|| call.resource.api_version().into());
     }
 }
 

@@ -22,7 +22,11 @@ pub(super) fn data(new: &Value, errors: &mut Vec<FieldError>) {
             size += value.as_str().map_or(0, str::len);
             let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             if !key.chars().all(good) || key.is_empty() {
-                errors.push(invalid(&format!("{field}[{key}]"), &format!("{key:?}"), KEY));
+                errors.push(invalid(
+                    &format!("{field}[{key}]"),
+                    &format!("{key:?}"),
+                    KEY,
+                ));
             }
         }
     }
@@ -47,7 +51,11 @@ pub(super) fn lease(new: &Value, errors: &mut Vec<FieldError>) {
     let number = |field: &str| new["spec"][field].as_i64();
     if let Some(seconds) = number("leaseDurationSeconds").filter(|&seconds| seconds <= 0) {
         let why = "must be greater than 0";
-        errors.push(invalid("spec.leaseDurationSeconds", &seconds.to_string(), why));
+        errors.push(invalid(
+            "spec.leaseDurationSeconds",
+            &seconds.to_string(),
+            why,
+        ));
     }
     if let Some(count) = number("leaseTransitions").filter(|&count| count < 0) {
         let why = "must be greater than or equal to 0";
@@ -59,10 +67,18 @@ pub(super) fn lease(new: &Value, errors: &mut Vec<FieldError>) {
 pub(super) fn event(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let text = |field: &str| new[field].as_str().unwrap_or_default();
     if let Some(old) = old {
-        let fixed = [("note", "message"), ("reason", "reason"), ("action", "action")];
+        let fixed = [
+            ("note", "message"),
+            ("reason", "reason"),
+            ("action", "action"),
+        ];
         for (field, internal) in fixed {
             if new[field] != old[field] {
-                errors.push(invalid(internal, &new[field].to_string(), "field is immutable"));
+                errors.push(invalid(
+                    internal,
+                    &new[field].to_string(),
+                    "field is immutable",
+                ));
             }
         }
         return;
@@ -70,7 +86,12 @@ pub(super) fn event(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldErro
     if text("eventTime").is_empty() {
         errors.push(required("eventTime", ""));
     }
-    for field in ["reportingController", "reportingInstance", "action", "reason"] {
+    for field in [
+        "reportingController",
+        "reportingInstance",
+        "action",
+        "reason",
+    ] {
         if text(field).is_empty() {
             errors.push(required(field, ""));
         }
@@ -155,11 +176,31 @@ mod tests {
         type Check = fn(&Value, &mut Vec<FieldError>);
         let cases: [(Check, Value, &[&str]); 6] = [
             (data, json!({"data": {"a b": "1"}}), &["data[a b]"]),
-            (data, json!({"type": "kubernetes.io/tls"}), &["data[tls.crt]", "data[tls.key]"]),
-            (lease, json!({"spec": {"leaseDurationSeconds": 0}}), &["spec.leaseDurationSeconds"]),
-            (budget, json!({"spec": {"minAvailable": 1, "maxUnavailable": 1}}), &["spec"]),
-            (role, json!({"kind": "Role", "rules": [{"verbs": ["get"], "resources": ["x"]}]}), &["rules[0].apiGroups"]),
-            (subjects, json!({"subjects": [{"kind": "Robot"}]}), &["subjects[0].kind"]),
+            (
+                data,
+                json!({"type": "kubernetes.io/tls"}),
+                &["data[tls.crt]", "data[tls.key]"],
+            ),
+            (
+                lease,
+                json!({"spec": {"leaseDurationSeconds": 0}}),
+                &["spec.leaseDurationSeconds"],
+            ),
+            (
+                budget,
+                json!({"spec": {"minAvailable": 1, "maxUnavailable": 1}}),
+                &["spec"],
+            ),
+            (
+                role,
+                json!({"kind": "Role", "rules": [{"verbs": ["get"], "resources": ["x"]}]}),
+                &["rules[0].apiGroups"],
+            ),
+            (
+                subjects,
+                json!({"subjects": [{"kind": "Robot"}]}),
+                &["subjects[0].kind"],
+            ),
         ];
         for (check, value, wanted) in cases {
             let mut errors = Vec::new();

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use super::{fill, immutable, required};
+use super::{fill, required};
 use crate::pure::schema::FieldError;
 
 /// The addresses of services: 127.96.0.0/16, so that they mean something on one machine.
@@ -56,7 +56,9 @@ pub(super) fn validate(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
                 errors.push(FieldError {
                     path: format!("spec.ports[{at}].{field}"),
                     reason: "FieldValueInvalid",
-                    message: format!("Invalid value: {number}: must be between 1 and 65535, inclusive"),
+                    message: format!(
+                        "Invalid value: {number}: must be between 1 and 65535, inclusive"
+                    ),
                 });
             }
         }
@@ -75,7 +77,14 @@ pub(super) fn validate(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
         && old["spec"]["type"] != "ExternalName"
         && old["spec"]["clusterIP"].is_string()
     {
-        immutable(new, old, &["spec.clusterIP"], errors);
+        let (wanted, found) = (&spec["clusterIP"], &old["spec"]["clusterIP"]);
+        if wanted != found {
+            errors.push(FieldError {
+                path: "spec.clusterIPs[0]".into(),
+                reason: "FieldValueInvalid",
+                message: format!("Invalid value: [{wanted}]: may not change once set"),
+            });
+        }
     }
 }
 
@@ -110,7 +119,9 @@ pub(crate) fn allocate(service: &mut Value, taken: &BTreeSet<Ipv4Addr>) -> Alloc
         },
     };
     // Nobody knows the addresses behind it, so it may have any.
-    let selected = spec["selector"].as_object().is_some_and(|labels| !labels.is_empty());
+    let selected = spec["selector"]
+        .as_object()
+        .is_some_and(|labels| !labels.is_empty());
     if address == "None" && !selected {
         fill(
             spec,

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::{ControlPlaneError, failed};
@@ -28,13 +28,21 @@ impl Pki {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, "test");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        params.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
         let key = KeyPair::generate()?;
         let pki = Self {
             ca_pem: params.self_signed(&key)?.pem(),
             ca: Issuer::new(params, key),
         };
-        let names = ["127.0.0.1", "10.96.0.1", "localhost", "kubernetes.default.svc"];
+        let names = [
+            "127.0.0.1",
+            "10.96.0.1",
+            "localhost",
+            "kubernetes.default.svc",
+        ];
         let names = names.map(str::to_owned).to_vec();
         let usage = ExtendedKeyUsagePurpose::ServerAuth;
         let (certificate, key) = pki.sign("kube-apiserver", None, names, usage)?;
@@ -86,7 +94,9 @@ impl Pki {
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, name);
         if let Some(group) = group {
-            params.distinguished_name.push(DnType::OrganizationName, group);
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, group);
         }
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

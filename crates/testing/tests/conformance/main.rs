@@ -110,13 +110,20 @@ fn report(outcomes: Vec<Outcome>, is_whole: bool) -> String {
             }
         }
     }
-    for (known, _) in KNOWN.iter().zip(&used).filter(|(_, used)| is_whole && !**used) {
+    for (known, _) in KNOWN
+        .iter()
+        .zip(&used)
+        .filter(|(_, used)| is_whole && !**used)
+    {
         lines.push(format!(
             "{}: the known difference at {} of {} is gone; take it off the list",
             known.case, known.path, known.step
         ));
     }
-    println!("{requests} requests and notes, {} known differences", KNOWN.len());
+    println!(
+        "{requests} requests and notes, {} known differences",
+        KNOWN.len()
+    );
     lines.sort();
     lines.join("\n")
 }

@@ -12,12 +12,15 @@ use serde_json::{Map, Value};
 static UID: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap()
 });
-static TIME: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z").unwrap()
-});
+static TIME: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z").unwrap());
 static TOKEN: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^[\w-]+\.[\w-]{20,}\.[\w-]{20,}$").unwrap());
-static ADDRESS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(10|127)\.96\.\d+\.\d+").unwrap());
+static ADDRESS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\b(10|127)\.96\.\d+\.\d+").unwrap());
+static RECORD: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"ResourceVersion in record \(\d+\)").unwrap());
+static LOOPBACK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"127\.0\.0\.1:\d+").unwrap());
 static TOO_OLD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"too old resource version: \d+ \(\d+\)").unwrap());
 
@@ -54,6 +57,8 @@ impl Normalizer {
             None => "<time>".into(),
         });
         let text = TOO_OLD.replace_all(&text, "too old resource version: <n> (<n>)");
+        let text = RECORD.replace_all(&text, "ResourceVersion in record (<n>)");
+        let text = LOOPBACK.replace_all(&text, "<server>");
         ADDRESS.replace_all(&text, "<service address>").into_owned()
     }
 
@@ -90,6 +95,10 @@ impl Normalizer {
                 ("managedFields", Value::Array(entries)) => {
                     let mut entries: Vec<Value> =
                         entries.iter().map(|entry| self.value(entry)).collect();
+                    // Not every change of an entry is one of its time.
+                    for fields in entries.iter_mut().filter_map(Value::as_object_mut) {
+                        fields.remove("time");
+                    }
                     // The server sorts by seconds, and a case may pass in one.
                     entries.sort_by_key(manager);
                     entries.into()
@@ -100,6 +109,12 @@ impl Normalizer {
                     // In the order of a Go map.
                     causes.sort_by_key(ToString::to_string);
                     causes.into()
+                }
+                ("resources", Value::Array(items)) => {
+                    let mut items: Vec<Value> = items.iter().map(|item| self.value(item)).collect();
+                    // Those of a group of custom resources, too.
+                    items.sort_by_key(|item| item["name"].to_string());
+                    items.into()
                 }
                 (_, value) => self.value(value),
             };
@@ -167,7 +182,8 @@ mod tests {
     #[test]
     fn identities_stay_and_values_go() {
         let mut normalizer = Normalizer::default();
-        let first = json!({"uid": A, "other": B, "resourceVersion": "7", "at": "2026-01-02T03:04:05Z"});
+        let first =
+            json!({"uid": A, "other": B, "resourceVersion": "7", "at": "2026-01-02T03:04:05Z"});
         assert_eq!(
             normalizer.value(&first),
             json!({"uid": "<uid 2>", "other": "<uid 1>", "resourceVersion": "<version 1>", "at": "<time>"})

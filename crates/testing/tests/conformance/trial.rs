@@ -70,13 +70,16 @@ impl<'s> Trial<'s> {
             steps: Vec::new(),
             surprises: Vec::new(),
         };
-        let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        let body =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         let made = trial
             .exchange(Method::POST, "/api/v1/namespaces", None, Some(&body))
             .await;
         assert_eq!(made.code, 201, "{}", made.body);
         // On a real cluster a controller makes it; pods cannot be without.
-        trial.until("serviceaccounts/default", |code, _| code == 200).await;
+        trial
+            .until("serviceaccounts/default", |code, _| code == 200)
+            .await;
         trial
     }
 
@@ -173,7 +176,9 @@ impl<'s> Trial<'s> {
     /// Tries to make something, notes nothing, and returns the code.
     pub async fn attempt(&mut self, path: &str, body: &Value) -> u16 {
         let full = self.full(path);
-        self.exchange(Method::POST, &full, None, Some(body)).await.code
+        self.exchange(Method::POST, &full, None, Some(body))
+            .await
+            .code
     }
 
     /// Makes something whose name the server makes up, and compares it as `<generated>`.
@@ -215,7 +220,9 @@ impl<'s> Trial<'s> {
     /// POST without a note.
     pub async fn post_unnoted(&mut self, path: &str, body: Value) -> Value {
         let full = self.full(path);
-        self.exchange(Method::POST, &full, None, Some(&body)).await.body
+        self.exchange(Method::POST, &full, None, Some(&body))
+            .await
+            .body
     }
 
     /// From now on answers are wanted in this form.
@@ -344,7 +351,10 @@ impl<'s> Trial<'s> {
         let parts: Vec<&str> = resource.split('/').collect();
         let full = match &parts[..] {
             [group, version, rest @ ..] if version.starts_with('v') && version.len() <= 8 => {
-                format!("/apis/{group}/{version}/namespaces/{namespace}/{}", rest.join("/"))
+                format!(
+                    "/apis/{group}/{version}/namespaces/{namespace}/{}",
+                    rest.join("/")
+                )
             }
             rest => format!("/api/v1/namespaces/{namespace}/{}", rest.join("/")),
         };
@@ -378,7 +388,9 @@ impl<'s> Trial<'s> {
             let media_type = media_type.unwrap_or("application/json");
             request = request.header(header::CONTENT_TYPE, media_type);
         }
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string().into_bytes()));
+        let body = body.map_or_else(Body::empty, |body| {
+            Body::from(body.to_string().into_bytes())
+        });
         self.answer(request.body(body).unwrap()).await
     }
 

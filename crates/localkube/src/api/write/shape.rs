@@ -204,7 +204,11 @@ pub(super) fn check_versions(call: &Call, old: &Value, new: &Value) -> Reply<()>
     if let Some(version) = stated("resourceVersion") {
         if version.parse::<u64>().is_err() {
             let message = format!("strconv.ParseUint: parsing {version:?}: invalid syntax");
-            return Err(Status::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", message));
+            return Err(Status::new(
+                http::StatusCode::INTERNAL_SERVER_ERROR,
+                "",
+                message,
+            ));
         }
         if old["metadata"]["resourceVersion"] != *version {
             return Err(Status::modified(resource, name));
@@ -241,7 +245,10 @@ pub(super) fn check_same(call: &Call, old: &Value, new: &Value) -> Reply<()> {
     }
     let resource = &call.resource;
     let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
-    let (name, namespace) = (text(&new["metadata"], "name"), text(&new["metadata"], "namespace"));
+    let (name, namespace) = (
+        text(&new["metadata"], "name"),
+        text(&new["metadata"], "namespace"),
+    );
     if name != text(&old["metadata"], "name") {
         return Err(Status::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
@@ -253,7 +260,10 @@ pub(super) fn check_same(call: &Call, old: &Value, new: &Value) -> Reply<()> {
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
     }
-    for (field, wanted) in [("kind", resource.kind.to_string()), ("apiVersion", resource.api_version())] {
+    for (field, wanted) in [
+        ("kind", resource.kind.to_string()),
+        ("apiVersion", resource.api_version()),
+    ] {
         let found = text(new, field);
         if found != wanted {
             let message = format!("Invalid value: {found:?}: must be {wanted}");
@@ -263,9 +273,17 @@ pub(super) fn check_same(call: &Call, old: &Value, new: &Value) -> Reply<()> {
                 message,
             };
             if resource.crd.is_none() {
-                return Err(Status::invalid_nameless(&FieldError { path: "patch".into(), ..error }));
+                return Err(Status::invalid_nameless(&FieldError {
+                    path: "patch".into(),
+                    ..error
+                }));
             }
-            return Err(Status::invalid_of(&resource.group, &text(new, "kind"), &name, &[error]));
+            return Err(Status::invalid_of(
+                &resource.group,
+                &text(new, "kind"),
+                &name,
+                &[error],
+            ));
         }
     }
     let mark = &new["metadata"]["deletionTimestamp"];

@@ -20,7 +20,9 @@ pub enum PatchError {
     #[error("the server rejected our request due to an error in our request: {0}")]
     NotApplicable(String),
     /// A JSON patch has too many operations.
-    #[error("Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}")]
+    #[error(
+        "Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
+    )]
     TooLong {
         /// How many.
         count: usize,

@@ -203,12 +203,7 @@ impl Rule {
         }
     }
 
-    fn broken(
-        &self,
-        value: &Value,
-        context: &Context<'_, '_>,
-        path: &Path<'_>,
-    ) -> FieldError {
+    fn broken(&self, value: &Value, context: &Context<'_, '_>, path: &Path<'_>) -> FieldError {
         let computed = self
             .message_expression
             .as_ref()

@@ -21,10 +21,18 @@ super::cases! {
 
 async fn definitions_say_that_they_are_served(t: &mut Trial<'_>) {
     let crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    for name in ["kafkaclusters", "kafkanodepools", "kafkatopics", "kafkaacls", "kafkaquotas"] {
-        t.get(200, &format!("{crds}/{name}.kafka.tubeway.dev")).await;
+    for name in [
+        "kafkaclusters",
+        "kafkanodepools",
+        "kafkatopics",
+        "kafkaacls",
+        "kafkaquotas",
+    ] {
+        t.get(200, &format!("{crds}/{name}.kafka.tubeway.dev"))
+            .await;
     }
-    t.get(200, &format!("{crds}/gadgets.test.tubeway.dev")).await;
+    t.get(200, &format!("{crds}/gadgets.test.tubeway.dev"))
+        .await;
     t.get(404, &format!("{crds}/none.test.tubeway.dev")).await;
 }
 
@@ -48,37 +56,84 @@ async fn defaults_are_filled_in_and_unknown_fields_pruned(t: &mut Trial<'_>) {
         "storage": {"class": "standard", "size": "1Gi"},
     });
     let pool = kafka("KafkaNodePool", "pool", spec);
-    t.create(201, "kafka.tubeway.dev/v1alpha1/kafkanodepools", pool).await;
+    t.create(201, "kafka.tubeway.dev/v1alpha1/kafkanodepools", pool)
+        .await;
     let spec = json!({"cluster": {"name": "demo"}, "limits": {"producedBytesPerSecond": "10M", "connections": 3}});
-    t.create(201, "kafka.tubeway.dev/v1alpha1/kafkaquotas", kafka("KafkaQuota", "quota", spec)).await;
-    t.create(201, "kafka.tubeway.dev/v1alpha1/kafkaclusters", kafka("KafkaCluster", "demo", json!({"version": "4.3.1"}))).await;
+    t.create(
+        201,
+        "kafka.tubeway.dev/v1alpha1/kafkaquotas",
+        kafka("KafkaQuota", "quota", spec),
+    )
+    .await;
+    t.create(
+        201,
+        "kafka.tubeway.dev/v1alpha1/kafkaclusters",
+        kafka("KafkaCluster", "demo", json!({"version": "4.3.1"})),
+    )
+    .await;
 }
 
 async fn null_is_pruned_or_kept_as_the_schema_says(t: &mut Trial<'_>) {
     let spec = json!({"partitions": null, "deletionPolicy": null, "topicName": null});
     t.create(201, TOPICS, topic("a", spec)).await;
-    t.merge(200, &format!("{TOPICS}/a"), json!({"spec": {"partitions": 2}})).await;
-    t.merge(200, &format!("{TOPICS}/a"), json!({"spec": {"partitions": null}})).await;
+    t.merge(
+        200,
+        &format!("{TOPICS}/a"),
+        json!({"spec": {"partitions": 2}}),
+    )
+    .await;
+    t.merge(
+        200,
+        &format!("{TOPICS}/a"),
+        json!({"spec": {"partitions": null}}),
+    )
+    .await;
     let mut body = topic("b", json!({}));
     body["status"] = Value::Null;
     t.create(201, TOPICS, body).await;
-    t.create(201, GADGETS, gadget("c", json!({"color": null, "tags": null}))).await;
-    t.create(201, GADGETS, gadget("d", json!({"replicas": null, "limits": null}))).await;
+    t.create(
+        201,
+        GADGETS,
+        gadget("c", json!({"color": null, "tags": null})),
+    )
+    .await;
+    t.create(
+        201,
+        GADGETS,
+        gadget("d", json!({"replicas": null, "limits": null})),
+    )
+    .await;
 }
 
 async fn unknown_fields_are_refused_or_warned_about(t: &mut Trial<'_>) {
     let body = || gadget("a", json!({"colour": "red", "limits": {"gpu": 1}}));
-    t.create(400, &format!("{GADGETS}?fieldValidation=Strict"), body()).await;
-    t.create(201, &format!("{GADGETS}?fieldValidation=Warn"), body()).await;
+    t.create(400, &format!("{GADGETS}?fieldValidation=Strict"), body())
+        .await;
+    t.create(201, &format!("{GADGETS}?fieldValidation=Warn"), body())
+        .await;
     let more = json!({"spec": {"colour": "blue"}});
-    t.merge(422, &format!("{GADGETS}/a?fieldValidation=Strict"), more.clone()).await;
-    t.merge(200, &format!("{GADGETS}/a?fieldValidation=Ignore"), more).await;
-    t.create(422, &format!("{GADGETS}?fieldValidation=Sloppy"), body()).await;
+    t.merge(
+        422,
+        &format!("{GADGETS}/a?fieldValidation=Strict"),
+        more.clone(),
+    )
+    .await;
+    t.merge(200, &format!("{GADGETS}/a?fieldValidation=Ignore"), more)
+        .await;
+    t.create(422, &format!("{GADGETS}?fieldValidation=Sloppy"), body())
+        .await;
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "lables": {}}, "dta": {}});
-    t.create(400, "configmaps?fieldValidation=Strict", map.clone()).await;
+    t.create(400, "configmaps?fieldValidation=Strict", map.clone())
+        .await;
     t.create(201, "configmaps?fieldValidation=Warn", map).await;
-    let applied = json!({"apiVersion": "test.tubeway.dev/v1", "kind": "Gadget", "spec": {"colour": "red"}});
-    t.apply(500, &format!("{GADGETS}/b?fieldManager=m&fieldValidation=Strict"), applied).await;
+    let applied =
+        json!({"apiVersion": "test.tubeway.dev/v1", "kind": "Gadget", "spec": {"colour": "red"}});
+    t.apply(
+        500,
+        &format!("{GADGETS}/b?fieldManager=m&fieldValidation=Strict"),
+        applied,
+    )
+    .await;
 }
 
 async fn status_and_spec_are_written_apart(t: &mut Trial<'_>) {
@@ -88,15 +143,26 @@ async fn status_and_spec_are_written_apart(t: &mut Trial<'_>) {
     let both = json!({"metadata": {"labels": {"x": "y"}}, "spec": {"partitions": 2}, "status": {"partitions": 2, "topicId": "abc"}});
     let a = format!("{TOPICS}/a");
     t.merge(200, &format!("{a}/status"), both.clone()).await;
-    t.merge(200, &a, json!({"status": {"topicId": "def"}, "spec": {"partitions": 3}})).await;
+    t.merge(
+        200,
+        &a,
+        json!({"status": {"topicId": "def"}, "spec": {"partitions": 3}}),
+    )
+    .await;
     let mut now = t.get(200, &format!("{a}/status")).await;
     now["spec"]["partitions"] = 9.into();
     now["status"]["replicas"] = 3.into();
     t.replace(200, &format!("{a}/status"), now.clone()).await;
     now["status"]["replicas"] = 4.into();
     t.replace(409, &format!("{a}/status"), now).await;
-    t.merge(422, &format!("{a}/status"), json!({"status": {"partitions": "two"}})).await;
-    t.merge(200, &format!("{a}/status"), json!({"status": null})).await;
+    t.merge(
+        422,
+        &format!("{a}/status"),
+        json!({"status": {"partitions": "two"}}),
+    )
+    .await;
+    t.merge(200, &format!("{a}/status"), json!({"status": null}))
+        .await;
     t.get(404, &format!("{TOPICS}/none/status")).await;
 }
 
@@ -105,24 +171,38 @@ async fn generation_counts_changes_of_the_spec(t: &mut Trial<'_>) {
     let mut body = topic("a", json!({"partitions": 1}));
     body["metadata"]["generation"] = 7.into();
     t.create(201, TOPICS, body).await;
-    t.merge(200, &a, json!({"metadata": {"labels": {"l": "1"}, "annotations": {"a": "1"}, "generation": 9}})).await;
+    t.merge(
+        200,
+        &a,
+        json!({"metadata": {"labels": {"l": "1"}, "annotations": {"a": "1"}, "generation": 9}}),
+    )
+    .await;
     t.merge(200, &a, json!({"spec": {"partitions": 1}})).await;
     t.merge(200, &a, json!({"spec": {"partitions": 2}})).await;
-    t.merge(200, &format!("{a}/status"), json!({"status": {"partitions": 2}})).await;
-    t.merge(200, &a, json!({"metadata": {"finalizers": ["test.dev/f"]}})).await;
+    t.merge(
+        200,
+        &format!("{a}/status"),
+        json!({"status": {"partitions": 2}}),
+    )
+    .await;
+    t.merge(200, &a, json!({"metadata": {"finalizers": ["test.dev/f"]}}))
+        .await;
     t.delete(200, &a, Value::Null).await;
     t.get(200, &a).await;
-    t.merge(200, &a, json!({"metadata": {"finalizers": null}})).await;
+    t.merge(200, &a, json!({"metadata": {"finalizers": null}}))
+        .await;
     t.get(404, &a).await;
 }
 
 async fn observed_generation_is_checked(t: &mut Trial<'_>) {
     t.create(201, TOPICS, topic("a", json!({}))).await;
     let status = format!("{TOPICS}/a/status");
-    let condition = |generation: i64, status: &str| json!({"status": {"observedGeneration": generation, "conditions": [{
-        "type": "Ready", "status": status, "reason": "Made", "message": "", "observedGeneration": generation,
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
-    }]}});
+    let condition = |generation: i64, status: &str| {
+        json!({"status": {"observedGeneration": generation, "conditions": [{
+            "type": "Ready", "status": status, "reason": "Made", "message": "", "observedGeneration": generation,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]}})
+    };
     t.merge(200, &status, condition(1, "True")).await;
     t.merge(422, &status, condition(-1, "True")).await;
     t.merge(422, &status, condition(1, "Perhaps")).await;
@@ -131,22 +211,30 @@ async fn observed_generation_is_checked(t: &mut Trial<'_>) {
         {"type": "Ready", "status": "True", "reason": "B", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
     ]}});
     t.merge(422, &status, twice).await;
-    let bare = json!({"status": {"conditions": [{"type": "Ready", "lastTransitionTime": "yesterday"}]}});
+    let bare =
+        json!({"status": {"conditions": [{"type": "Ready", "lastTransitionTime": "yesterday"}]}});
     t.merge(422, &status, bare).await;
 }
 
 async fn scale_reads_and_writes_replicas(t: &mut Trial<'_>) {
-    t.create(201, GADGETS, gadget("a", json!({"replicas": 2}))).await;
+    t.create(201, GADGETS, gadget("a", json!({"replicas": 2})))
+        .await;
     let (a, scale) = (format!("{GADGETS}/a"), format!("{GADGETS}/a/scale"));
     t.get(200, &scale).await;
-    t.merge(200, &format!("{a}/status"), json!({"status": {"replicas": 1, "selector": "app=x"}})).await;
+    t.merge(
+        200,
+        &format!("{a}/status"),
+        json!({"status": {"replicas": 1, "selector": "app=x"}}),
+    )
+    .await;
     let mut now = t.get(200, &scale).await;
     now["spec"]["replicas"] = 5.into();
     t.replace(200, &scale, now.clone()).await;
     now["spec"]["replicas"] = 6.into();
     t.replace(409, &scale, now).await;
     t.merge(200, &scale, json!({"spec": {"replicas": 3}})).await;
-    t.merge(422, &scale, json!({"spec": {"replicas": -1}})).await;
+    t.merge(422, &scale, json!({"spec": {"replicas": -1}}))
+        .await;
     t.get(200, &a).await;
     t.get(404, &format!("{GADGETS}/none/scale")).await;
     t.get(404, &format!("{TOPICS}/none/scale")).await;
@@ -167,7 +255,8 @@ async fn a_changed_definition_takes_effect(t: &mut Trial<'_>) {
     let crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     let schema = |maximum: i64| json!({"type": "object", "properties": {"size": {"type": "integer", "maximum": maximum}}});
     let name = "boxes.case.tubeway.dev";
-    t.create(201, crds, definition(name, "boxes", schema(5))).await;
+    t.create(201, crds, definition(name, "boxes", schema(5)))
+        .await;
     let boxes = "case.tubeway.dev/v1/boxes";
     t.until(boxes, |code, _| code == 200).await;
     let make = |name: &str, size: i64| json!({"apiVersion": "case.tubeway.dev/v1", "kind": "Boxes", "metadata": {"name": name}, "size": size});
@@ -189,8 +278,14 @@ async fn a_changed_definition_takes_effect(t: &mut Trial<'_>) {
     t.note("refused by the new schema", refused);
     // What was there before is as it was, and an unchanged wrong field is let be.
     t.get(200, &format!("{boxes}/a")).await;
-    t.merge(200, &format!("{boxes}/a"), json!({"metadata": {"labels": {"x": "y"}}})).await;
-    t.merge(422, &format!("{boxes}/a"), json!({"size": 4})).await;
+    t.merge(
+        200,
+        &format!("{boxes}/a"),
+        json!({"metadata": {"labels": {"x": "y"}}}),
+    )
+    .await;
+    t.merge(422, &format!("{boxes}/a"), json!({"size": 4}))
+        .await;
     t.delete(200, &format!("{crds}/{name}"), Value::Null).await;
     t.until_gone(&format!("{crds}/{name}")).await;
     t.until_gone(boxes).await;
@@ -199,16 +294,42 @@ async fn a_changed_definition_takes_effect(t: &mut Trial<'_>) {
 async fn a_wrong_definition_is_refused(t: &mut Trial<'_>) {
     let crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?dryRun=All";
     let object = || json!({"type": "object"});
-    t.create(422, crds, definition("wrong.case.tubeway.dev", "cups", object())).await;
-    t.create(422, crds, definition("cups.case.tubeway.dev", "cups", json!({"type": "object", "properties": {"a": {}}}))).await;
-    let broken = json!({"type": "object", "x-kubernetes-validations": [{"rule": "self.nothing > 1"}]});
-    t.create(422, crds, definition("cups.case.tubeway.dev", "cups", broken)).await;
+    t.create(
+        422,
+        crds,
+        definition("wrong.case.tubeway.dev", "cups", object()),
+    )
+    .await;
+    t.create(
+        422,
+        crds,
+        definition(
+            "cups.case.tubeway.dev",
+            "cups",
+            json!({"type": "object", "properties": {"a": {}}}),
+        ),
+    )
+    .await;
+    let broken =
+        json!({"type": "object", "x-kubernetes-validations": [{"rule": "self.nothing > 1"}]});
+    t.create(
+        422,
+        crds,
+        definition("cups.case.tubeway.dev", "cups", broken),
+    )
+    .await;
     let mut unstored = definition("cups.case.tubeway.dev", "cups", object());
     unstored["spec"]["versions"][0]["storage"] = false.into();
     t.create(422, crds, unstored).await;
     let mut schemaless = definition("cups.case.tubeway.dev", "cups", object());
     schemaless["spec"]["versions"][0]["schema"] = Value::Null;
     t.create(422, crds, schemaless).await;
-    let default = json!({"type": "object", "properties": {"a": {"type": "integer", "default": "x"}}});
-    t.create(422, crds, definition("cups.case.tubeway.dev", "cups", default)).await;
+    let default =
+        json!({"type": "object", "properties": {"a": {"type": "integer", "default": "x"}}});
+    t.create(
+        422,
+        crds,
+        definition("cups.case.tubeway.dev", "cups", default),
+    )
+    .await;
 }

@@ -32,7 +32,12 @@ async fn events_are_shown_by_both_groups(t: &mut Trial<'_>) {
     let series = json!({"series": {"count": 2, "lastObservedTime": "2026-01-01T00:01:00.000000Z"}});
     t.merge(200, &format!("{EVENTS}/a"), series).await;
     t.get(200, "events/a").await;
-    let list = t.get(200, "events?fieldSelector=involvedObject.name%3Ddemo,type%3DWarning,reason%3DNotReady").await;
+    let list = t
+        .get(
+            200,
+            "events?fieldSelector=involvedObject.name%3Ddemo,type%3DWarning,reason%3DNotReady",
+        )
+        .await;
     t.note("events", list["items"].as_array().map_or(0, Vec::len));
     let old = json!({
         "apiVersion": "v1", "kind": "Event", "metadata": {"name": "old"}, "type": "Normal", "reason": "Made", "message": "made",
@@ -51,7 +56,14 @@ async fn events_are_checked(t: &mut Trial<'_>) {
         body.as_object_mut().unwrap().remove(field);
         body
     };
-    for field in ["eventTime", "reportingController", "reportingInstance", "action", "reason", "type"] {
+    for field in [
+        "eventTime",
+        "reportingController",
+        "reportingInstance",
+        "action",
+        "reason",
+        "type",
+    ] {
         let body = without(field, t);
         t.create(422, EVENTS, body).await;
     }
@@ -63,7 +75,8 @@ async fn events_are_checked(t: &mut Trial<'_>) {
     t.create(201, EVENTS, elsewhere).await;
     let body = event(t, "a");
     t.create(201, EVENTS, body).await;
-    t.merge(422, &format!("{EVENTS}/a"), json!({"note": "other"})).await;
+    t.merge(422, &format!("{EVENTS}/a"), json!({"note": "other"}))
+        .await;
 }
 
 fn lease(holder: &str) -> Value {
@@ -101,12 +114,26 @@ async fn leases_are_checked(t: &mut Trial<'_>) {
         body["spec"] = spec;
         body
     };
-    t.create(422, LEASES, with(json!({"leaseDurationSeconds": 0}))).await;
-    t.create(422, LEASES, with(json!({"leaseTransitions": -1}))).await;
-    t.create(201, &format!("{LEASES}?dryRun=All"), with(json!({"holderIdentity": ""}))).await;
-    t.create(400, LEASES, with(json!({"renewTime": "yesterday"}))).await;
-    t.create(400, LEASES, with(json!({"leaseDurationSeconds": "long"}))).await;
-    t.create(400, LEASES, with(json!({"renewTime": "2026-01-01T00:00:00Z"}))).await;
+    t.create(422, LEASES, with(json!({"leaseDurationSeconds": 0})))
+        .await;
+    t.create(422, LEASES, with(json!({"leaseTransitions": -1})))
+        .await;
+    t.create(
+        201,
+        &format!("{LEASES}?dryRun=All"),
+        with(json!({"holderIdentity": ""})),
+    )
+    .await;
+    t.create(400, LEASES, with(json!({"renewTime": "yesterday"})))
+        .await;
+    t.create(400, LEASES, with(json!({"leaseDurationSeconds": "long"})))
+        .await;
+    t.create(
+        400,
+        LEASES,
+        with(json!({"renewTime": "2026-01-01T00:00:00Z"})),
+    )
+    .await;
 }
 
 async fn budgets_and_evictions(t: &mut Trial<'_>) {
@@ -115,7 +142,8 @@ async fn budgets_and_evictions(t: &mut Trial<'_>) {
     t.create(201, "pods", pod).await;
     let eviction = |name: &str| json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
     t.create(404, "pods/none/eviction", eviction("none")).await;
-    t.create(201, "pods/a/eviction?dryRun=All", eviction("a")).await;
+    t.create(201, "pods/a/eviction?dryRun=All", eviction("a"))
+        .await;
     t.get(200, "pods/a").await;
     t.create(201, "pods/a/eviction", eviction("a")).await;
     t.get(404, "pods/a").await;
