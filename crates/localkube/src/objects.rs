@@ -237,6 +237,9 @@ fn mark(resource: &Resource, old: &Value, deletion: &Deletion) -> Value {
             return finish(resource, old, new);
         }
         metadata["deletionGracePeriodSeconds"] = grace.into();
+        if ending(old) {
+            return finish(resource, old, new);
+        }
         if let Some(generation) = metadata["generation"].as_i64() {
             metadata["generation"] = (generation + 1).into();
         } else if let Some(metadata) = metadata.as_object_mut() {

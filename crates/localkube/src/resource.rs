@@ -7,7 +7,7 @@ mod types;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde_json::Value;
 
@@ -97,6 +97,8 @@ pub(crate) struct Catalog {
 /// The current catalog. Follows the CRDs in the store.
 pub(crate) struct Registry {
     current: RwLock<Arc<Catalog>>,
+    /// Held while the CRDs are read again.
+    refreshing: Mutex<()>,
 }
 
 /// Verbs of ordinary resources, in the order in which discovery lists them.
@@ -214,6 +216,7 @@ impl Registry {
     pub(crate) fn new(store: &Store) -> Self {
         let registry = Self {
             current: RwLock::new(Arc::new(Catalog::default())),
+            refreshing: Mutex::default(),
         };
         registry.refresh(store);
         registry
@@ -229,6 +232,8 @@ impl Registry {
 
     /// Reads the CRDs again.
     pub(crate) fn refresh(&self, store: &Store) {
+        // Who has read earlier must not write later: a CRD that is gone would be back.
+        let _turn = self.refreshing.lock();
         let mut catalog = Catalog::default();
         for resource in builtin::resources() {
             catalog.insert(resource);

@@ -2,6 +2,10 @@
 
 use crate::compare::Difference;
 
+mod list;
+
+pub use list::KNOWN;
+
 /// A difference that stays.
 pub struct Known {
     /// Name of the case, or nothing for all.
@@ -14,19 +18,20 @@ pub struct Known {
     pub reason: &'static str,
 }
 
-/// All of them. One that is gone must be taken off.
-pub const KNOWN: &[Known] = &[];
-
-/// The place in [`KNOWN`] of a difference.
-pub fn find(case: &str, difference: &Difference) -> Option<usize> {
-    KNOWN.iter().position(|known| {
+/// The places in [`KNOWN`] of a difference.
+pub fn find(case: &str, difference: &Difference) -> Vec<usize> {
+    let covers = |known: &Known| {
         let path = match known.path.strip_suffix('$') {
             Some(end) => difference.path.ends_with(end),
             None => difference.path.contains(known.path),
         };
         path && (known.case.is_empty() || known.case == case)
             && difference.step.contains(known.step)
-    })
+    };
+    let all = KNOWN.iter().enumerate();
+    all.filter(|(_, known)| covers(known))
+        .map(|(at, _)| at)
+        .collect()
 }
 
 #[test]

@@ -53,11 +53,38 @@ pub(in crate::api) fn check_identity(call: &Call, value: &Value) -> Reply<()> {
             resource.version, resource.kind
         )));
     }
+    if resource.crd.is_some() {
+        check_metadata_types(resource, &value["metadata"])?;
+    }
     let namespace = value["metadata"]["namespace"].as_str().unwrap_or_default();
     if resource.namespaced && !namespace.is_empty() && namespace != call.target.namespace {
         return Err(Status::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
+    }
+    Ok(())
+}
+
+/// Types of a custom resource's metadata, which no schema of its own describes.
+fn check_metadata_types(resource: &Resource, metadata: &Value) -> Reply<()> {
+    let maps = ["labels", "annotations"];
+    for (field, value) in maps.into_iter().flat_map(|field| {
+        let entries = metadata[field].as_object().into_iter().flatten();
+        entries.map(move |(_, value)| (field, value))
+    }) {
+        let found = match value {
+            Value::String(_) | Value::Null => continue,
+            Value::Number(_) => "number",
+            Value::Bool(_) => "bool",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let kind = &resource.kind;
+        return Err(Status::bad_request(format!(
+            "{kind} in version \"{}\" cannot be handled as a {kind}: json: cannot unmarshal {found} into Go struct \
+             field ObjectMeta.{field} of type string",
+            resource.version
+        )));
     }
     Ok(())
 }
@@ -249,13 +276,15 @@ pub(super) fn check_same(call: &Call, old: &Value, new: &Value) -> Reply<()> {
         text(&new["metadata"], "name"),
         text(&new["metadata"], "namespace"),
     );
-    if name != text(&old["metadata"], "name") {
+    // What is left out stays.
+    let differs = |found: &str, known: &str| !found.is_empty() && found != known;
+    if differs(&name, &text(&old["metadata"], "name")) {
         return Err(Status::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
             call.target.name
         )));
     }
-    if resource.namespaced && namespace != text(&old["metadata"], "namespace") {
+    if resource.namespaced && differs(&namespace, &text(&old["metadata"], "namespace")) {
         return Err(Status::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
@@ -265,7 +294,7 @@ pub(super) fn check_same(call: &Call, old: &Value, new: &Value) -> Reply<()> {
         ("apiVersion", resource.api_version()),
     ] {
         let found = text(new, field);
-        if found != wanted {
+        if differs(&found, &wanted) {
             let message = format!("Invalid value: {found:?}: must be {wanted}");
             let error = FieldError {
                 path: field.into(),
