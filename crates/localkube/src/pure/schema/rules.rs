@@ -236,8 +236,8 @@ impl Rule {
 
     fn unusable(&self, value: &Value, why: &str, path: &Path<'_>) -> FieldError {
         let rule = self.message.as_deref().unwrap_or(&self.source);
-        let value = shown(value);
-        let message = format!("Invalid value: {value}{why} evaluating rule: {rule}");
+        let value = type_of(value);
+        let message = format!("Invalid value: {value:?}: {why} evaluating rule: {rule}");
         FieldError::new(path, "FieldValueInvalid", message)
     }
 
@@ -248,6 +248,19 @@ impl Rule {
             (Path::Root, false) => below,
             (_, false) => format!("{path}.{below}"),
         }
+    }
+}
+
+/// What stands for the value where a rule cannot be evaluated.
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 
