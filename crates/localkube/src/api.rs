@@ -10,6 +10,7 @@ pub(crate) use delete::key_of;
 mod discovery;
 mod form;
 mod openapi;
+mod options;
 mod patch;
 mod protobuf;
 mod read;
@@ -163,7 +164,16 @@ impl Api {
         let catalog = self.registry.catalog();
         let resource = catalog
             .find(&target.group, &target.version, &target.resource)
-            .ok_or_else(Status::no_such_path)?;
+            .ok_or_else(|| {
+                let known = crate::resource::BUILTIN
+                    .iter()
+                    .any(|resource| resource.group == target.group);
+                if known {
+                    Status::no_such_resource()
+                } else {
+                    Status::no_such_path()
+                }
+            })?;
         // Names of all namespaces can be asked for, but nothing can be in "no namespace".
         let misplaced =
             !resource.namespaced && !target.namespace.is_empty() && !resource.is_core("namespaces");
@@ -197,15 +207,22 @@ impl Api {
         {
             return self.subresource(call, verb, body).await;
         }
+        options::check(call, verb)?;
+        // All of a namespace may go at once, never all of all namespaces, nor all namespaces.
+        let everywhere = call.target.namespace.is_empty()
+            && (call.resource.namespaced || call.resource.is_core("namespaces"));
         match verb {
             "get" => self.get(call).await,
             "list" => self.list(call).await,
             "watch" => self.watch(call).await,
+            // Without its namespace the path of a custom resource takes nothing new.
+            "create" if everywhere && call.resource.crd.is_some() => Err(Status::no_such_path()),
+            "create" if everywhere && call.resource.namespaced => Err(Status::method_not_allowed()),
             "create" if call.target.name.is_empty() => self.create(call, body).await,
             "update" if !call.target.name.is_empty() => self.update(call, body).await,
             "patch" if !call.target.name.is_empty() => self.patch(call, body).await,
             "delete" if call.target.subresource.is_empty() => self.delete(call, body).await,
-            "deletecollection" => self.delete_collection(call, body).await,
+            "deletecollection" if !everywhere => self.delete_collection(call, body).await,
             _ => Err(Status::method_not_allowed()),
         }
     }

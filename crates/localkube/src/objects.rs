@@ -129,6 +129,12 @@ impl Api {
                 return Ok(Deleted::Marked(old));
             }
             match self.put(key, &old, new) {
+                Ok(stored) if gone && resource.is_core("pods") => {
+                    let value = mark(resource, &stored.value, deletion);
+                    let json = value.to_string().into();
+                    let rv = stored.rv;
+                    return Ok(Deleted::Gone(Arc::new(Stored { value, json, rv })));
+                }
                 Ok(stored) if gone => return Ok(Deleted::Gone(stored)),
                 Ok(stored) => return Ok(Deleted::Marked(stored)),
                 Err(StoreError::Stale) => {}
@@ -188,7 +194,7 @@ pub(crate) fn add_finalizer(value: &mut Value, name: &str) {
 }
 
 /// Whether an object that is marked for deletion has nothing left to wait for.
-fn ended(value: &Value) -> bool {
+pub(crate) fn ended(value: &Value) -> bool {
     let graceful = value["metadata"]["deletionGracePeriodSeconds"]
         .as_i64()
         .unwrap_or(0)
@@ -224,13 +230,27 @@ fn mark(resource: &Resource, old: &Value, deletion: &Deletion) -> Value {
         let end = jiff::Timestamp::from_second(end).map_or_else(|_| now(), |end| end.to_string());
         let metadata = &mut new["metadata"];
         metadata["deletionTimestamp"] = end.into();
+        // These two end when their contents have, and nothing counts it as a change.
+        if resource.is_core("namespaces")
+            || resource.is("apiextensions.k8s.io", "customresourcedefinitions")
+        {
+            return finish(resource, old, new);
+        }
         metadata["deletionGracePeriodSeconds"] = grace.into();
+        if ending(old) {
+            return finish(resource, old, new);
+        }
         if let Some(generation) = metadata["generation"].as_i64() {
             metadata["generation"] = (generation + 1).into();
         } else if let Some(metadata) = metadata.as_object_mut() {
             metadata.remove("generation");
         }
     }
+    finish(resource, old, new)
+}
+
+/// Adds to an object marked for deletion what its kind is ended by.
+fn finish(resource: &Resource, old: &Value, mut new: Value) -> Value {
     if resource.is("apiextensions.k8s.io", "customresourcedefinitions") && !ending(old) {
         add_finalizer(&mut new, CRD_CLEANUP);
     }
@@ -270,6 +290,9 @@ fn check_preconditions(resource: &Resource, old: &Stored, deletion: &Deletion) -
         let message = format!("Operation cannot be fulfilled on {kind} \"{name}\": {why}");
         let mut status = Status::new(StatusCode::CONFLICT, "Conflict", message);
         status.details = json!({"name": name, "kind": resource.kind});
+        if !resource.group.is_empty() {
+            status.details["group"] = resource.group.clone().into();
+        }
         Err(status)
     };
     if let Some(uid) = &deletion.uid

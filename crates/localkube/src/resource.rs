@@ -7,14 +7,13 @@ mod types;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde_json::Value;
 
 use crate::pure::schema::Schema;
 use crate::store::Store;
 
-#[cfg(test)]
 pub(crate) use builtin::BUILTIN;
 pub(crate) use crd::{Column, CrdParts, Scale, accept as accept_crd};
 
@@ -27,8 +26,6 @@ pub(crate) enum Names {
     Subdomain,
     /// DNS-1123 label.
     Label,
-    /// DNS-1035 label.
-    Label1035,
     /// Anything that is one segment of a path.
     Segment,
 }
@@ -100,6 +97,8 @@ pub(crate) struct Catalog {
 /// The current catalog. Follows the CRDs in the store.
 pub(crate) struct Registry {
     current: RwLock<Arc<Catalog>>,
+    /// Held while the CRDs are read again.
+    refreshing: Mutex<()>,
 }
 
 /// Verbs of ordinary resources, in the order in which discovery lists them.
@@ -110,6 +109,18 @@ pub(crate) const VERBS: &[&str] = &[
     "get",
     "list",
     "patch",
+    "update",
+    "watch",
+];
+
+/// Verbs of custom resources, in the order in which discovery lists them.
+const CUSTOM_VERBS: &[&str] = &[
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "create",
     "update",
     "watch",
 ];
@@ -142,7 +153,11 @@ impl Resource {
 
     /// Verbs that discovery lists.
     pub(crate) fn verbs(&self) -> &'static [&'static str] {
-        if self.review { &["create"] } else { VERBS }
+        match (self.review, &self.crd) {
+            (true, _) => &["create"],
+            (false, Some(_)) => CUSTOM_VERBS,
+            (false, None) => VERBS,
+        }
     }
 }
 
@@ -201,6 +216,7 @@ impl Registry {
     pub(crate) fn new(store: &Store) -> Self {
         let registry = Self {
             current: RwLock::new(Arc::new(Catalog::default())),
+            refreshing: Mutex::default(),
         };
         registry.refresh(store);
         registry
@@ -216,6 +232,8 @@ impl Registry {
 
     /// Reads the CRDs again.
     pub(crate) fn refresh(&self, store: &Store) {
+        // Who has read earlier must not write later: a CRD that is gone would be back.
+        let _turn = self.refreshing.lock();
         let mut catalog = Catalog::default();
         for resource in builtin::resources() {
             catalog.insert(resource);

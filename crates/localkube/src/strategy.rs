@@ -1,5 +1,6 @@
 //! What the server fills in and refuses, kind by kind.
 
+mod checks;
 mod meta;
 mod pod;
 mod service;
@@ -26,6 +27,10 @@ pub(crate) fn default(resource: &Resource, value: &mut Value) {
         ("", "pods") => pod::default(value),
         ("", "services") => service::default(value),
         ("", "secrets") => secret(value),
+        ("", "namespaces") => {
+            let name = value["metadata"]["name"].clone();
+            value["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
+        }
         ("", "persistentvolumeclaims") => {
             fill(&mut value["spec"], &json!({"volumeMode": "Filesystem"}));
         }
@@ -60,14 +65,17 @@ pub(crate) fn start(resource: &Resource, value: &mut Value) {
         ("", "namespaces") => {
             value["spec"]["finalizers"] = json!(["kubernetes"]);
             value["status"] = json!({"phase": "Active"});
-            let name = value["metadata"]["name"].clone();
-            value["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
         }
         ("", "persistentvolumeclaims") => {
             value["status"] = json!({"phase": "Pending"});
             crate::objects::add_finalizer(value, "kubernetes.io/pvc-protection");
         }
         ("", "persistentvolumes") => value["status"] = json!({"phase": "Pending"}),
+        ("policy", "poddisruptionbudgets") => {
+            value["status"] = json!({
+                "currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0,
+            });
+        }
         ("", "services") => value["status"] = json!({"loadBalancer": {}}),
         _ => {}
     }
@@ -88,10 +96,18 @@ pub(crate) fn validate(resource: &Resource, new: &Value, old: Option<&Value>) ->
     match (&*resource.group, &*resource.plural) {
         ("", "pods") => pod::validate(new, old, &mut errors),
         ("", "services") => service::validate(new, old, &mut errors),
-        ("", "configmaps" | "secrets") => sealed(new, old, &mut errors),
+        ("", "configmaps" | "secrets") => {
+            sealed(new, old, &mut errors);
+            checks::data(new, &mut errors);
+        }
+        ("coordination.k8s.io", "leases") => checks::lease(new, &mut errors),
+        ("events.k8s.io", "events") => checks::event(new, old, &mut errors),
+        ("policy", "poddisruptionbudgets") => checks::budget(new, &mut errors),
+        ("rbac.authorization.k8s.io", "roles" | "clusterroles") => checks::role(new, &mut errors),
         ("", "persistentvolumeclaims") => claim(new, old, &mut errors),
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
             reference(new, old, &mut errors);
+            checks::subjects(new, &mut errors);
         }
         _ => {}
     }
@@ -224,7 +240,7 @@ fn reference(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let reference = &new["roleRef"];
     if !matches!(reference["kind"].as_str(), Some("Role" | "ClusterRole")) {
         let message = format!(
-            "Unsupported value: {}: supported values: \"ClusterRole\", \"Role\"",
+            "Unsupported value: {}: supported values: \"Role\", \"ClusterRole\"",
             reference["kind"]
         );
         errors.push(FieldError {

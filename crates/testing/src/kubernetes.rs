@@ -9,6 +9,7 @@ mod pki;
 mod ports;
 mod process;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -209,9 +210,11 @@ impl ControlPlane {
             Some(&self.api_server),
             self.controllers.as_ref(),
         ];
-        let ends = all.into_iter().flatten();
-        ends.map(|process| format!("--- {}:\n{}\n", process.name(), process.log_end()))
-            .collect()
+        let mut ends = String::new();
+        for process in all.into_iter().flatten() {
+            let _ = writeln!(ends, "--- {}:\n{}", process.name(), process.log_end());
+        }
+        ends
     }
 
     async fn wait_until_ready(&mut self, pki: &Pki) -> Result<(), ControlPlaneError> {

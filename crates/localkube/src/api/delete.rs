@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::read::{Selection, listing};
 use super::status::{Reply, Status};
-use super::{Api, Call, body, form};
+use super::{Api, Call, body, form, options};
 use crate::objects::{Deleted, Deletion, Propagation};
 use crate::store::{Key, Stored};
 
@@ -39,7 +39,8 @@ impl Api {
                 &key_of(&call.resource.storage, &object),
                 &deletion,
             ) {
-                Ok(Deleted::Gone(stored) | Deleted::Marked(stored)) => deleted.push(stored),
+                Ok(Deleted::Gone(_)) => deleted.push(object),
+                Ok(Deleted::Marked(stored)) => deleted.push(stored),
                 // Somebody else was faster: that is what was wanted.
                 Err(status) if status.reason == "NotFound" => {}
                 Err(status) => return Err(status),
@@ -97,6 +98,7 @@ async fn options(call: &Call, body: Incoming) -> Reply<Deletion> {
 
 /// The options in `body`, completed by the query.
 pub(super) fn parse(body: &Value, call: &Call) -> Reply<Deletion> {
+    options::deletion(body, call)?;
     let query = &call.query;
     let text = |name: &str| {
         body[name]
@@ -114,15 +116,8 @@ pub(super) fn parse(body: &Value, call: &Call) -> Reply<Deletion> {
         (Some("Background"), None) | (None, Some(false)) => Some(Propagation::Background),
         (Some("Foreground"), None) => Some(Propagation::Foreground),
         (Some("Orphan"), None) | (None, Some(true)) => Some(Propagation::Orphan),
-        (Some(_), Some(_)) => {
-            return Err(Status::bad_request(
-                "orphanDependents and deletionPropagation cannot be both set",
-            ));
-        }
-        (Some(other), None) => {
-            return Err(Status::bad_request(format!(
-                "propagationPolicy: Unsupported value: \"{other}\": supported values: \"Foreground\", \"Background\", \"Orphan\""
-            )));
+        (Some(other), _) => {
+            return Err(Status::bad_request(format!("propagationPolicy: {other:?}")));
         }
     };
     let precondition = |name: &str| body["preconditions"][name].as_str().map(str::to_owned);

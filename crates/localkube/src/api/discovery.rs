@@ -175,6 +175,9 @@ fn resource_values(resource: &Resource) -> Vec<Value> {
     if !resource.categories.is_empty() {
         main["categories"] = json!(resource.categories);
     }
+    if resource.crd.is_some() {
+        main["storageVersionHash"] = storage_hash(resource).into();
+    }
     let mut values = vec![main];
     let sub = |name: &str, kind: &str, verbs: &[&str]| {
         json!({
@@ -185,6 +188,10 @@ fn resource_values(resource: &Resource) -> Vec<Value> {
             "verbs": verbs,
         })
     };
+    let status = || sub("status", &resource.kind, &["get", "patch", "update"]);
+    if resource.status && resource.crd.is_some() {
+        values.push(status());
+    }
     for s in resource.subresources {
         let mut value = sub(s.name, s.kind, s.verbs);
         if s.group != resource.group {
@@ -193,10 +200,18 @@ fn resource_values(resource: &Resource) -> Vec<Value> {
         }
         values.push(value);
     }
-    if resource.status {
-        values.push(sub("status", &resource.kind, &["get", "patch", "update"]));
+    if resource.status && resource.crd.is_none() {
+        values.push(status());
     }
     values
+}
+
+/// Says of two servers whether they store the kind alike.
+fn storage_hash(resource: &Resource) -> String {
+    use base64::Engine;
+    use sha2::{Digest, Sha256};
+    let kind = format!("{}/{}/{}", resource.group, resource.version, resource.kind);
+    base64::engine::general_purpose::STANDARD.encode(&Sha256::digest(kind.as_bytes())[..8])
 }
 
 fn aggregated_answer(catalog: &Catalog, core: bool) -> Answer {

@@ -10,6 +10,7 @@ use super::write::{Tracking, Written, check_identity};
 use super::{Api, Call, body, now};
 use crate::pure::apply::{ApplyError, server_side_apply};
 use crate::pure::patch::{PatchError, json_patch, merge_patch, strategic_merge_patch};
+use crate::pure::schema::FieldError;
 
 const TYPES: &str =
     "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
@@ -51,10 +52,7 @@ impl Api {
 
     /// Server-side apply; makes the object if it is not there.
     pub(super) fn apply(&self, call: &Call, applied: &Value) -> Reply<Written> {
-        let manager = call
-            .query
-            .get("fieldManager")
-            .ok_or_else(|| required("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"))?;
+        let manager = call.query.get("fieldManager").ok_or_else(no_manager)?;
         check_identity(call, applied)?;
         let name = applied["metadata"]["name"].as_str().unwrap_or_default();
         if !name.is_empty() && name != call.target.name {
@@ -69,6 +67,7 @@ impl Api {
         {
             return Err(Status::bad_request("metadata.managedFields must be nil"));
         }
+        let unnamed = name.is_empty();
         let applied = typed(call, applied)?;
         let key = call.key();
         let force = call.query.flag("force");
@@ -83,12 +82,33 @@ impl Api {
                     return Err(Status::not_found(&call.resource, &key.name));
                 }
                 self.check_target(&call.user, &call.target, "create")?;
+                if unnamed {
+                    return Err(Status::bad_request(format!(
+                        "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                        call.target.name
+                    )));
+                }
+                if let Some(uid) = applied["metadata"]["uid"].as_str() {
+                    let why = format!(
+                        "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                    );
+                    return Err(Status::conflict(&call.resource, &key.name, &why));
+                }
                 match self.insert(call, merge(None)?, Tracking::Done) {
                     Err(status) if status.reason == "AlreadyExists" => continue,
                     other => return other,
                 }
             }
-            return self.change(call, &key, Tracking::Done, |old| merge(Some(old)));
+            return self.change(call, &key, Tracking::Done, |old| {
+                let mut merged = merge(Some(old))?;
+                // What the applier says of these are conditions.
+                for field in ["resourceVersion", "uid"] {
+                    if let Some(stated) = applied["metadata"].get(field) {
+                        merged["metadata"][field] = stated.clone();
+                    }
+                }
+                Ok(merged)
+            });
         }
     }
 }
@@ -154,8 +174,13 @@ fn by_name(object: &Value, path: &str) -> String {
     shown
 }
 
-fn required(message: &str) -> Status {
-    Status::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+fn no_manager() -> Status {
+    let error = FieldError {
+        path: "fieldManager".into(),
+        reason: "FieldValueRequired",
+        message: "Required value: is required for apply patch".into(),
+    };
+    Status::invalid_of("meta.k8s.io", "PatchOptions", "", &[error])
 }
 
 fn refusal(error: &PatchError) -> Status {
@@ -164,6 +189,11 @@ fn refusal(error: &PatchError) -> Status {
             Status::new(StatusCode::INTERNAL_SERVER_ERROR, "", error.to_string())
         }
         PatchError::Malformed(_) => Status::bad_request(error.to_string()),
+        PatchError::TooLong { .. } => Status::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLarge",
+            error.to_string(),
+        ),
         PatchError::TestFailed { .. } | PatchError::NotApplicable(_) => {
             tracing::debug!(%error, "a patch does not apply");
             let message = "the server rejected our request due to an error in our request";

@@ -72,6 +72,13 @@ impl Status {
         Self::new(StatusCode::CONFLICT, "AlreadyExists", message).about(resource, name)
     }
 
+    /// An object of that name is on its way out.
+    pub(crate) fn still_exists(resource: &Resource, name: &str) -> Self {
+        let mut status = Self::exists(resource, name);
+        status.message = format!("object is being deleted: {}", status.message);
+        status
+    }
+
     /// The object was changed in between.
     pub(crate) fn modified(resource: &Resource, name: &str) -> Self {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
@@ -119,11 +126,17 @@ impl Status {
         let message = format!(
             "the body of the request was in an unknown format - accepted media types include: {accepted}"
         );
-        let mut status = Self::new(
+        Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "UnsupportedMediaType",
             message,
-        );
+        )
+    }
+
+    /// A group that is built in has no such resource.
+    pub(crate) fn no_such_resource() -> Self {
+        let message = "the server could not find the requested resource";
+        let mut status = Self::new(StatusCode::NOT_FOUND, "NotFound", message);
         status.details = json!({});
         status
     }
@@ -150,9 +163,14 @@ impl Status {
 
     /// Fields of the object are wrong.
     pub(crate) fn invalid(resource: &Resource, name: &str, errors: &[FieldError]) -> Self {
-        let kind = match &*resource.group {
-            "" => resource.kind.to_string(),
-            group => format!("{}.{group}", resource.kind),
+        Self::invalid_of(&resource.group, &resource.kind, name, errors)
+    }
+
+    /// Fields of something of a kind are wrong.
+    pub(crate) fn invalid_of(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
+        let qualified = match group {
+            "" => kind.to_owned(),
+            group => format!("{kind}.{group}"),
         };
         let text: Vec<String> = errors
             .iter()
@@ -162,13 +180,13 @@ impl Status {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let message = format!("{kind} \"{name}\" is invalid: {text}");
+        let message = format!("{qualified} \"{name}\" is invalid: {text}");
         let mut status = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
         let causes: Vec<Value> = errors
             .iter()
             .map(|e| json!({"reason": e.reason, "message": e.message, "field": e.path}))
             .collect();
-        status.details = details(&resource.group, &resource.kind, name);
+        status.details = details(group, kind, name);
         status.details["causes"] = Value::Array(causes);
         status
     }

@@ -57,6 +57,7 @@ impl Api {
             "token" => self.token(call, body).await,
             "scale" => self.scale(call, verb, body).await,
             "finalize" => self.finalize(call, body).await,
+            _ if call.resource.crd.is_none() => Err(Status::no_such_resource()),
             _ => Err(Status::no_such_path()),
         }
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::status::{Reply, Status};
 use super::{Api, Call, body, form, now};
-use crate::objects::{RETRIES, ending};
+use crate::objects::{RETRIES, ended, ending};
 use crate::pure::apply::track_update;
 use crate::pure::schema::FieldError;
 use crate::resource::{Resource, accept_crd};
@@ -22,8 +22,8 @@ use crate::strategy::{self, Allocation};
 pub(super) use shape::check_identity;
 
 use shape::{
-    check_fields, check_versions, confine, content_differs, generate_name, keep_metadata,
-    name_and_stamp, unchanged,
+    check_fields, check_same, check_versions, confine, content_differs, generate_name,
+    keep_metadata, name_and_stamp, unchanged,
 };
 
 /// A write that worked.
@@ -49,13 +49,15 @@ pub(super) enum Tracking {
 
 impl Api {
     pub(super) async fn create(&self, call: &Call, body: Incoming) -> Reply<Answer> {
-        let value = body::read(&call.headers, body).await?;
+        let mut value = body::read(&call.headers, body).await?;
+        say_kind(call, &mut value);
         let written = self.insert(call, value, Tracking::Update)?;
         self.written(call, written).await
     }
 
     pub(super) async fn update(&self, call: &Call, body: Incoming) -> Reply<Answer> {
-        let value = body::read(&call.headers, body).await?;
+        let mut value = body::read(&call.headers, body).await?;
+        say_kind(call, &mut value);
         check_identity(call, &value)?;
         let name = &call.target.name;
         if value["metadata"]["name"].as_str().unwrap_or_default() != name {
@@ -77,13 +79,14 @@ impl Api {
             .as_str()
             .unwrap_or_default()
             .is_empty();
-        if !versioned && call.resource.crd.is_some() {
+        if !versioned && (call.resource.crd.is_some() || call.resource.plural == "leases") {
             let error = FieldError {
                 path: "metadata.resourceVersion".into(),
                 reason: "FieldValueInvalid",
                 message: "Invalid value: 0: must be specified for an update".into(),
             };
-            return Err(Status::invalid(&call.resource, name, &[error]));
+            let (group, plural) = (&call.resource.group, &call.resource.plural);
+            return Err(Status::invalid_of(group, plural, name, &[error]));
         }
         let written = self.change(call, &key, Tracking::Update, |_| Ok(value.clone()))?;
         self.written(call, written).await
@@ -155,6 +158,11 @@ impl Api {
                     });
                 }
                 Err(StoreError::Exists) if attempts > 0 => generate_name(&mut value),
+                Err(StoreError::Exists)
+                    if self.store.get(&key).is_some_and(|old| ending(&old.value)) =>
+                {
+                    return Err(Status::still_exists(resource, &name));
+                }
                 Err(error) => return Err(Status::from_store(&error, resource, &name)),
             }
         }
@@ -207,7 +215,7 @@ impl Api {
                 .ok_or_else(|| Status::not_found(resource, &key.name))?;
             let old = form::shown(resource, &stored.value);
             let mut new = make(&old)?;
-            check_versions(resource, &old, &new)?;
+            check_versions(call, &old, &new)?;
             let warnings = self.complete(call, &old, &mut new, tracking)?;
             if unchanged(&old, &new) {
                 return Ok(Written {
@@ -224,8 +232,11 @@ impl Api {
                     warnings,
                 });
             }
+            let last = ended(&new).then(|| unstored(new.clone(), stored.rv));
             match self.put(key, &stored, new) {
                 Ok(stored) => {
+                    // What the write made of the object is what it was at its end.
+                    let stored = last.unwrap_or(stored);
                     return Ok(Written {
                         stored,
                         created: false,
@@ -248,6 +259,7 @@ impl Api {
         tracking: Tracking,
     ) -> Reply<Vec<String>> {
         let resource = &call.resource;
+        check_same(call, old, new)?;
         let warnings = check_fields(call, new)?;
         keep_metadata(old, new);
         confine(resource, &call.target.subresource, old, new);
@@ -296,6 +308,10 @@ impl Api {
             return Ok(());
         }
         let name = value["metadata"]["name"].as_str().unwrap_or_default();
+        // Events of either group are checked as those of the core.
+        if resource.is("events.k8s.io", "events") {
+            return Err(Status::invalid_of("", &resource.kind, name, &errors));
+        }
         Err(Status::invalid(resource, name, &errors))
     }
 
@@ -338,6 +354,20 @@ impl Api {
             ));
         }
         Ok(())
+    }
+}
+
+/// The kind of a built-in resource is known by the path, and need not be said.
+fn say_kind(call: &Call, value: &mut Value) {
+    if call.resource.crd.is_none()
+        && let Some(fields) = value.as_object_mut()
+    {
+        fields
+            .entry("kind")
+            .or_insert_with(|| call.resource.kind.to_string().into());
+        fields
+            .entry("apiVersion")
+            .or_insert_with(|| call.resource.api_version().into());
     }
 }
 

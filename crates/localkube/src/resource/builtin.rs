@@ -116,7 +116,7 @@ const TABLE: &[Row] = &[
     row("", "Secret", "secrets", &[], &[Namespaced], types::secret),
     Row { subresources: SERVICE_ACCOUNT,
         ..row("", "ServiceAccount", "serviceaccounts", &["sa"], &[Namespaced], types::service_account) },
-    Row { categories: &["all"], names: Names::Label1035,
+    Row { categories: &["all"], names: Names::Label,
         ..row("", "Service", "services", &["svc"], &[Namespaced, Status], types::service) },
     Row { categories: &["api-extensions"],
         ..row("apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions", &["crd", "crds"], &[Status, Generation], types::crd) },

@@ -13,9 +13,11 @@ const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower ca
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start \
     and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
-    alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for \
-    validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+const NAME: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
+    alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
+    '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+/// The most bytes of annotations that an object has.
+const MAX_ANNOTATIONS: usize = 256 << 10;
 const VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and \
     must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for \
     validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
@@ -40,14 +42,34 @@ pub(crate) fn check_metadata(resource: &Resource, value: &Value) -> Vec<FieldErr
             }
         }
     }
-    for (_, text) in metadata["labels"].as_object().into_iter().flatten() {
+    for (key, text) in metadata["labels"].as_object().into_iter().flatten() {
+        errors.extend(key_error("metadata.labels", key));
         let text = text.as_str().unwrap_or_default();
         if !label_value(text) {
-            let message = format!("Invalid value: \"{text}\": {VALUE}");
+            let why = if text.len() > 63 {
+                "must be no more than 63 bytes"
+            } else {
+                VALUE
+            };
+            let message = format!("Invalid value: \"{text}\": {why}");
             errors.push(FieldError {
                 path: "metadata.labels".into(),
                 reason: "FieldValueInvalid",
                 message,
+            });
+        }
+    }
+    errors.extend(annotations(&metadata["annotations"]));
+    for (at, name) in finalizers(value).into_iter().enumerate() {
+        let qualified = name
+            .split_once('/')
+            .is_some_and(|(prefix, _)| !prefix.is_empty());
+        if !qualified && !matches!(name, "orphan" | "foregroundDeletion" | "kubernetes") {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(FieldError {
+                path: format!("metadata.finalizers[{at}]"),
+                reason: "FieldValueInvalid",
+                message: format!("Invalid value: {name:?}: {why}"),
             });
         }
     }
@@ -61,12 +83,51 @@ pub(crate) fn check_metadata(resource: &Resource, value: &Value) -> Vec<FieldErr
             if owner[field].as_str().unwrap_or_default().is_empty() {
                 errors.push(required(
                     &format!("metadata.ownerReferences[{at}].{field}"),
-                    "",
+                    "must not be empty",
                 ));
             }
         }
     }
     errors
+}
+
+fn annotations(annotations: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut size = 0;
+    for (key, text) in annotations.as_object().into_iter().flatten() {
+        // Case does not count here, and nowhere else.
+        errors.extend(key_error("metadata.annotations", key));
+        size += key.len() + text.as_str().map_or(0, str::len);
+    }
+    if size > MAX_ANNOTATIONS {
+        errors.push(FieldError {
+            path: "metadata.annotations".into(),
+            reason: "FieldValueTooLong",
+            message: format!("Too long: may not be more than {MAX_ANNOTATIONS} bytes"),
+        });
+    }
+    errors
+}
+
+/// What is wrong with the key of a label or an annotation: `[prefix/]name`.
+fn key_error(path: &str, key: &str) -> Option<FieldError> {
+    let (prefix, name) = match key.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, key),
+    };
+    let good_prefix = prefix
+        .is_none_or(|prefix| prefix.len() <= 253 && prefix.to_lowercase().split('.').all(label));
+    let good_name = !name.is_empty() && label_value(name);
+    let why = match (good_prefix, good_name) {
+        (true, true) => return None,
+        (false, _) => format!("prefix part {SUBDOMAIN}"),
+        (true, false) => format!("name part {NAME}"),
+    };
+    Some(FieldError {
+        path: path.into(),
+        reason: "FieldValueInvalid",
+        message: format!("Invalid value: {key:?}: {why}"),
+    })
 }
 
 /// What an update may not do to metadata.
@@ -91,17 +152,16 @@ pub(crate) fn check_update(new: &Value, old: &Value) -> Vec<FieldError> {
 }
 
 fn name_error(names: Names, name: &str) -> Option<String> {
-    let long =
-        |limit: usize| (name.len() > limit).then(|| format!("must be no more than {limit} bytes"));
+    let long = |limit: usize| {
+        (name.len() > limit).then(|| format!("must be no more than {limit} characters"))
+    };
     match names {
         Names::Subdomain => {
             long(253).or_else(|| (!name.split('.').all(label)).then(|| SUBDOMAIN.into()))
         }
-        Names::Label => long(63).or_else(|| (!label(name)).then(|| LABEL.into())),
-        Names::Label1035 => {
-            let good = label(name) && name.starts_with(|c: char| c.is_ascii_lowercase());
-            long(63).or_else(|| (!good).then(|| LABEL_1035.into()))
-        }
+        Names::Label => long(63)
+            .or_else(|| name.contains('.').then(|| "must not contain dots".into()))
+            .or_else(|| (!label(name)).then(|| LABEL.into())),
         Names::Segment => match name {
             "." | ".." => Some(format!("may not be '{name}'")),
             _ if name.contains('/') => Some("may not contain '/'".into()),
@@ -140,7 +200,6 @@ mod tests {
             (Names::Subdomain, "a.b-c.1", "a..b"),
             (Names::Subdomain, "0", "A"),
             (Names::Label, "1a", "a.b"),
-            (Names::Label1035, "a1", "1a"),
             (Names::Segment, "system:x", "a/b"),
         ] {
             assert_eq!(name_error(names, good), None, "{good}");

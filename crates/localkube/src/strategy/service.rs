@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use super::{fill, immutable, required};
+use super::{fill, required};
 use crate::pure::schema::FieldError;
 
 /// The addresses of services: 127.96.0.0/16, so that they mean something on one machine.
@@ -46,11 +46,45 @@ pub(super) fn validate(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
     if !headless && spec["ports"].as_array().is_none_or(Vec::is_empty) {
         errors.push(required("spec.ports", ""));
     }
+    let ports = spec["ports"].as_array().map_or(&[][..], Vec::as_slice);
+    for (at, port) in ports.iter().enumerate() {
+        if ports.len() > 1 && port["name"].as_str().unwrap_or_default().is_empty() {
+            errors.push(required(&format!("spec.ports[{at}].name"), ""));
+        }
+        for field in ["port", "targetPort"] {
+            if let Some(number) = port[field].as_i64().filter(|at| !(1..=65535).contains(at)) {
+                errors.push(FieldError {
+                    path: format!("spec.ports[{at}].{field}"),
+                    reason: "FieldValueInvalid",
+                    message: format!(
+                        "Invalid value: {number}: must be between 1 and 65535, inclusive"
+                    ),
+                });
+            }
+        }
+    }
+    let kind = spec["type"].as_str().unwrap_or_default();
+    let kinds = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+    if !kinds.contains(&kind) {
+        let supported = kinds.map(|kind| format!("{kind:?}")).join(", ");
+        errors.push(FieldError {
+            path: "spec.type".into(),
+            reason: "FieldValueNotSupported",
+            message: format!("Unsupported value: {kind:?}: supported values: {supported}"),
+        });
+    }
     if let Some(old) = old
         && old["spec"]["type"] != "ExternalName"
         && old["spec"]["clusterIP"].is_string()
     {
-        immutable(new, old, &["spec.clusterIP"], errors);
+        let (wanted, found) = (&spec["clusterIP"], &old["spec"]["clusterIP"]);
+        if wanted != found {
+            errors.push(FieldError {
+                path: "spec.clusterIPs[0]".into(),
+                reason: "FieldValueInvalid",
+                message: format!("Invalid value: [{wanted}]: may not change once set"),
+            });
+        }
     }
 }
 
@@ -84,6 +118,16 @@ pub(crate) fn allocate(service: &mut Value, taken: &BTreeSet<Ipv4Addr>) -> Alloc
             Err(_) => return Allocation::Refused("must be a valid IP address".into()),
         },
     };
+    // Nobody knows the addresses behind it, so it may have any.
+    let selected = spec["selector"]
+        .as_object()
+        .is_some_and(|labels| !labels.is_empty());
+    if address == "None" && !selected {
+        fill(
+            spec,
+            &json!({"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "RequireDualStack"}),
+        );
+    }
     spec["clusterIPs"] = json!([address]);
     spec["clusterIP"] = address.into();
     fill(

@@ -42,3 +42,19 @@ impl Reserved {
         self.port
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn nobody_else_gets_a_reserved_port() {
+        let reserved = Reserved::new().unwrap();
+        let address = (Ipv4Addr::LOCALHOST, reserved.port());
+        assert!(TcpListener::bind(address).is_err());
+        drop(reserved);
+        assert!(TcpListener::bind(address).is_ok());
+    }
+}

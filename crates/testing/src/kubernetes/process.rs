@@ -83,3 +83,33 @@ impl Drop for Process {
         let _ = self.child.wait();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_ends_with_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let arguments = ["-c", "echo begun; exec sleep 1000"].map(str::to_owned);
+        let process =
+            Process::start("sh", Path::new("/bin/sh"), arguments.into_iter(), log).unwrap();
+        let entry = PathBuf::from(format!("/proc/{}", process.child.id()));
+        assert!(entry.exists());
+        drop(process);
+        assert!(!entry.exists());
+    }
+
+    #[test]
+    fn what_a_program_wrote_last_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let arguments = ["-c", "seq 100; exit 3"].map(str::to_owned);
+        let mut process =
+            Process::start("sh", Path::new("/bin/sh"), arguments.into_iter(), log).unwrap();
+        assert_eq!(process.child.wait().unwrap().code(), Some(3));
+        assert!(process.ended().unwrap().is_some());
+        assert!(process.log_end().starts_with("61\n") && process.log_end().ends_with("100"));
+    }
+}

@@ -18,6 +18,9 @@ static TOKEN: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^[\w-]+\.[\w-]{20,}\.[\w-]{20,}$").unwrap());
 static ADDRESS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\b(10|127)\.96\.\d+\.\d+").unwrap());
+static RECORD: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"ResourceVersion in record \(\d+\)").unwrap());
+static LOOPBACK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"127\.0\.0\.1:\d+").unwrap());
 static TOO_OLD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"too old resource version: \d+ \(\d+\)").unwrap());
 
@@ -54,6 +57,8 @@ impl Normalizer {
             None => "<time>".into(),
         });
         let text = TOO_OLD.replace_all(&text, "too old resource version: <n> (<n>)");
+        let text = RECORD.replace_all(&text, "ResourceVersion in record (<n>)");
+        let text = LOOPBACK.replace_all(&text, "<server>");
         ADDRESS.replace_all(&text, "<service address>").into_owned()
     }
 
@@ -63,6 +68,13 @@ impl Normalizer {
             Value::String(text) => self.text(text).into(),
             Value::Array(items) => items.iter().map(|item| self.value(item)).collect(),
             Value::Object(fields) => self.object(fields),
+            // Go writes a whole float without its point.
+            Value::Number(number) => match number.as_f64() {
+                Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 1e15 => {
+                    (float as i64).into()
+                }
+                _ => value.clone(),
+            },
             other => other.clone(),
         }
     }
@@ -83,6 +95,10 @@ impl Normalizer {
                 ("managedFields", Value::Array(entries)) => {
                     let mut entries: Vec<Value> =
                         entries.iter().map(|entry| self.value(entry)).collect();
+                    // Not every change of an entry is one of its time.
+                    for fields in entries.iter_mut().filter_map(Value::as_object_mut) {
+                        fields.remove("time");
+                    }
                     // The server sorts by seconds, and a case may pass in one.
                     entries.sort_by_key(manager);
                     entries.into()
@@ -93,6 +109,12 @@ impl Normalizer {
                     // In the order of a Go map.
                     causes.sort_by_key(ToString::to_string);
                     causes.into()
+                }
+                ("resources", Value::Array(items)) => {
+                    let mut items: Vec<Value> = items.iter().map(|item| self.value(item)).collect();
+                    // Those of a group of custom resources, too.
+                    items.sort_by_key(|item| item["name"].to_string());
+                    items.into()
                 }
                 (_, value) => self.value(value),
             };
@@ -118,6 +140,10 @@ fn several_causes(fields: &mut Map<String, Value>) {
 
 fn list_metadata(metadata: &Map<String, Value>) -> Value {
     let mut metadata = metadata.clone();
+    // An empty token is no token, and only some of the real server's lists leave it out.
+    if metadata.get("continue").is_some_and(|token| token == "") {
+        metadata.remove("continue");
+    }
     for name in ["resourceVersion", "continue"] {
         if let Some(value) = metadata.get_mut(name).filter(|value| *value != "") {
             *value = format!("<{name}>").into();

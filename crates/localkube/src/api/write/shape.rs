@@ -1,7 +1,7 @@
 //! The shape of objects on their way in: identity, fields, and what a write may not touch.
 
 use rand::seq::IndexedRandom;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::api::status::{Reply, Status};
 use crate::api::{Call, now};
@@ -38,17 +38,53 @@ pub(in crate::api) fn check_identity(call: &Call, value: &Value) -> Reply<()> {
             resource.api_version()
         )));
     }
+    if *kind != *resource.kind && resource.crd.is_some() {
+        let name = value["metadata"]["name"].as_str().unwrap_or_default();
+        let error = FieldError {
+            path: "kind".into(),
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: {kind:?}: must be {}", resource.kind),
+        };
+        return Err(Status::invalid_of(&resource.group, kind, name, &[error]));
+    }
     if *kind != *resource.kind {
         return Err(Status::bad_request(format!(
             "{kind} in version \"{}\" cannot be handled as a {}",
             resource.version, resource.kind
         )));
     }
+    if resource.crd.is_some() {
+        check_metadata_types(resource, &value["metadata"])?;
+    }
     let namespace = value["metadata"]["namespace"].as_str().unwrap_or_default();
     if resource.namespaced && !namespace.is_empty() && namespace != call.target.namespace {
         return Err(Status::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
+    }
+    Ok(())
+}
+
+/// Types of a custom resource's metadata, which no schema of its own describes.
+fn check_metadata_types(resource: &Resource, metadata: &Value) -> Reply<()> {
+    let maps = ["labels", "annotations"];
+    for (field, value) in maps.into_iter().flat_map(|field| {
+        let entries = metadata[field].as_object().into_iter().flatten();
+        entries.map(move |(_, value)| (field, value))
+    }) {
+        let found = match value {
+            Value::String(_) | Value::Null => continue,
+            Value::Number(_) => "number",
+            Value::Bool(_) => "bool",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let kind = &resource.kind;
+        return Err(Status::bad_request(format!(
+            "{kind} in version \"{}\" cannot be handled as a {kind}: json: cannot unmarshal {found} into Go struct \
+             field ObjectMeta.{field} of type string",
+            resource.version
+        )));
     }
     Ok(())
 }
@@ -72,6 +108,7 @@ pub(super) fn check_fields(call: &Call, value: &mut Value) -> Reply<Vec<String>>
         })?,
         None => resource.schema.prune(value),
     };
+    drop_empty(resource, value);
     if unknown.is_empty() {
         return Ok(Vec::new());
     }
@@ -101,6 +138,29 @@ pub(super) fn check_fields(call: &Call, value: &mut Value) -> Reply<Vec<String>>
         "Ignore" => Ok(Vec::new()),
         _ => Ok(warnings),
     }
+}
+
+/// Removes lists and maps without anything in them where the real server's types leave them out.
+fn drop_empty(resource: &Resource, value: &mut Value) {
+    const METADATA: &[&str] = &["labels", "annotations", "finalizers", "ownerReferences"];
+    drop_those(&mut value["metadata"], METADATA);
+    if resource.is_core("configmaps") || resource.is_core("secrets") {
+        drop_those(value, &["data", "binaryData"]);
+    }
+    if resource.is_core("services") {
+        drop_those(&mut value["spec"], &["ports", "selector"]);
+    }
+}
+
+fn drop_those(value: &mut Value, names: &[&str]) {
+    let Some(fields) = value.as_object_mut() else {
+        return;
+    };
+    fields.retain(|name, field| {
+        let empty = field.as_object().is_some_and(Map::is_empty)
+            || field.as_array().is_some_and(Vec::is_empty);
+        !(empty && names.contains(&name.as_str()))
+    });
 }
 
 /// Gives a new object its identity; true if its name was made up.
@@ -159,25 +219,116 @@ pub(super) fn suffix() -> String {
         .collect()
 }
 
-pub(super) fn check_versions(resource: &Resource, old: &Value, new: &Value) -> Reply<()> {
+/// Refuses a write whose conditions `old` does not meet.
+pub(super) fn check_versions(call: &Call, old: &Value, new: &Value) -> Reply<()> {
+    let resource = &call.resource;
     let name = old["metadata"]["name"].as_str().unwrap_or_default();
     let stated = |field: &str| {
         new["metadata"][field]
             .as_str()
             .filter(|text| !text.is_empty())
     };
-    if stated("resourceVersion")
-        .is_some_and(|version| old["metadata"]["resourceVersion"] != *version)
-    {
-        return Err(Status::modified(resource, name));
+    if let Some(version) = stated("resourceVersion") {
+        if version.parse::<u64>().is_err() {
+            let message = format!("strconv.ParseUint: parsing {version:?}: invalid syntax");
+            return Err(Status::new(
+                http::StatusCode::INTERNAL_SERVER_ERROR,
+                "",
+                message,
+            ));
+        }
+        if old["metadata"]["resourceVersion"] != *version {
+            return Err(Status::modified(resource, name));
+        }
     }
     if let Some(uid) = stated("uid").filter(|uid| old["metadata"]["uid"] != **uid) {
+        if call.patch {
+            let error = changed("metadata.uid", uid);
+            return Err(Status::invalid(resource, name, &[error]));
+        }
         let found = old["metadata"]["uid"].as_str().unwrap_or_default();
-        let why =
-            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {found}");
+        let group = match resource.crd {
+            Some(_) => format!("{}/", resource.group),
+            None => String::new(),
+        };
+        let place = match &*call.target.namespace {
+            "" => name.to_owned(),
+            namespace => format!("{namespace}/{name}"),
+        };
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{group}{}/{place}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {found}",
+            resource.plural
+        );
         return Err(Status::conflict(resource, name, &why));
     }
     Ok(())
+}
+
+/// Refuses a patch that makes another object of the object, or marks it for deletion.
+pub(super) fn check_same(call: &Call, old: &Value, new: &Value) -> Reply<()> {
+    if !call.patch {
+        return Ok(());
+    }
+    let resource = &call.resource;
+    let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
+    let (name, namespace) = (
+        text(&new["metadata"], "name"),
+        text(&new["metadata"], "namespace"),
+    );
+    // What is left out stays.
+    let differs = |found: &str, known: &str| !found.is_empty() && found != known;
+    if differs(&name, &text(&old["metadata"], "name")) {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            call.target.name
+        )));
+    }
+    if resource.namespaced && differs(&namespace, &text(&old["metadata"], "namespace")) {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    for (field, wanted) in [
+        ("kind", resource.kind.to_string()),
+        ("apiVersion", resource.api_version()),
+    ] {
+        let found = text(new, field);
+        if differs(&found, &wanted) {
+            let message = format!("Invalid value: {found:?}: must be {wanted}");
+            let error = FieldError {
+                path: field.into(),
+                reason: "FieldValueInvalid",
+                message,
+            };
+            if resource.crd.is_none() {
+                return Err(Status::invalid_nameless(&FieldError {
+                    path: "patch".into(),
+                    ..error
+                }));
+            }
+            return Err(Status::invalid_of(
+                &resource.group,
+                &text(new, "kind"),
+                &name,
+                &[error],
+            ));
+        }
+    }
+    let mark = &new["metadata"]["deletionTimestamp"];
+    if let Some(mark) = mark.as_str().filter(|_| !crate::objects::ending(old)) {
+        let error = changed("metadata.deletionTimestamp", mark);
+        return Err(Status::invalid(resource, &name, &[error]));
+    }
+    Ok(())
+}
+
+fn changed(path: &str, value: &str) -> FieldError {
+    FieldError {
+        path: path.into(),
+        reason: "FieldValueInvalid",
+        message: format!("Invalid value: {value:?}: field is immutable"),
+    }
 }
 
 /// Puts back what only the server may change.

@@ -137,7 +137,7 @@ fn evaluate_all(
         if !rule.uses_old && old == Some(value) {
             continue;
         }
-        if let Some(error) = rule.evaluate(schema, &this, before.as_ref(), path) {
+        if let Some(error) = rule.evaluate(value, &this, before.as_ref(), path) {
             errors.push(error);
         }
     }
@@ -179,7 +179,7 @@ impl Rule {
 
     fn evaluate(
         &self,
-        schema: &Structural,
+        value: &Value,
         this: &CelValue,
         before: Option<&CelValue>,
         path: &Path<'_>,
@@ -197,18 +197,13 @@ impl Rule {
         }
         match self.program.execute(&context) {
             Ok(CelValue::Bool(true)) => None,
-            Ok(CelValue::Bool(false)) => Some(self.broken(schema, &context, path)),
-            Ok(_) => Some(self.unusable(schema, "rule did not yield a boolean", path)),
-            Err(error) => Some(self.unusable(schema, &error.to_string(), path)),
+            Ok(CelValue::Bool(false)) => Some(self.broken(value, &context, path)),
+            Ok(_) => Some(self.unusable(value, "rule did not yield a boolean", path)),
+            Err(error) => Some(self.unusable(value, &error.to_string(), path)),
         }
     }
 
-    fn broken(
-        &self,
-        schema: &Structural,
-        context: &Context<'_, '_>,
-        path: &Path<'_>,
-    ) -> FieldError {
+    fn broken(&self, value: &Value, context: &Context<'_, '_>, path: &Path<'_>) -> FieldError {
         let computed = self
             .message_expression
             .as_ref()
@@ -223,15 +218,14 @@ impl Rule {
         let detail = computed
             .or_else(|| self.message.clone())
             .unwrap_or_else(|| format!("failed rule: {}", self.source));
-        let value = schema.type_name();
         let (reason, message) = match self.reason {
             Reason::Invalid => (
                 "FieldValueInvalid",
-                format!("Invalid value: {value:?}: {detail}"),
+                format!("Invalid value: {}{detail}", shown(value)),
             ),
             Reason::Forbidden => ("FieldValueForbidden", format!("Forbidden: {detail}")),
             Reason::Required => ("FieldValueRequired", format!("Required value: {detail}")),
-            Reason::Duplicate => ("FieldValueDuplicate", format!("Duplicate value: {value:?}")),
+            Reason::Duplicate => ("FieldValueDuplicate", format!("Duplicate value: {value}")),
         };
         FieldError {
             path: self.blame(path),
@@ -240,9 +234,9 @@ impl Rule {
         }
     }
 
-    fn unusable(&self, schema: &Structural, why: &str, path: &Path<'_>) -> FieldError {
+    fn unusable(&self, value: &Value, why: &str, path: &Path<'_>) -> FieldError {
         let rule = self.message.as_deref().unwrap_or(&self.source);
-        let value = schema.type_name();
+        let value = type_of(value);
         let message = format!("Invalid value: {value:?}: {why} evaluating rule: {rule}");
         FieldError::new(path, "FieldValueInvalid", message)
     }
@@ -254,6 +248,28 @@ impl Rule {
             (Path::Root, false) => below,
             (_, false) => format!("{path}.{below}"),
         }
+    }
+}
+
+/// What stands for the value where a rule cannot be evaluated.
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// The value before a message: scalars are shown, what is large is not.
+fn shown(value: &Value) -> String {
+    if value.is_object() || value.is_array() {
+        String::new()
+    } else {
+        format!("{value}: ")
     }
 }
 
@@ -329,6 +345,10 @@ fn object_to_cel(schema: &Structural, fields: &Map<String, Value>) -> CelValue {
     let unknown = Structural::default();
     let mut out: HashMap<Key, CelValue> = HashMap::with_capacity(fields.len());
     for (name, value) in fields {
+        // A field that is null is absent to `has`.
+        if value.is_null() && schema.properties.contains_key(name) {
+            continue;
+        }
         // Fields are identifiers and so escaped; keys of a map are strings as they are.
         let (key, below) = match schema.properties.get(name) {
             Some(property) => (escape(name), property),

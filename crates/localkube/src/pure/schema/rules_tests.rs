@@ -103,23 +103,23 @@ fn messages_are_the_servers() {
     let cases = [
         (
             json!({"rule": "self.replicas > 1"}),
-            "spec: Invalid value: \"object\": failed rule: self.replicas > 1",
+            "spec: Invalid value: failed rule: self.replicas > 1",
         ),
         (
             json!({"rule": "self.replicas > 1", "message": "be more "}),
-            "spec: Invalid value: \"object\": be more",
+            "spec: Invalid value: be more",
         ),
         (
             json!({"rule": "self.replicas > 1", "message": "m", "messageExpression": "'want more than ' + string(self.replicas)"}),
-            "spec: Invalid value: \"object\": want more than 1",
+            "spec: Invalid value: want more than 1",
         ),
         (
             json!({"rule": "self.replicas > 1", "message": "m", "messageExpression": "self.nope"}),
-            "spec: Invalid value: \"object\": m",
+            "spec: Invalid value: m",
         ),
         (
             json!({"rule": "self.replicas > 1", "message": "m", "fieldPath": ".replicas"}),
-            "spec.replicas: Invalid value: \"object\": m",
+            "spec.replicas: Invalid value: m",
         ),
         (
             json!({"rule": "self.replicas > 1", "message": "m", "reason": "FieldValueForbidden"}),
@@ -143,7 +143,7 @@ fn transitions_compare_with_the_old_value() {
     assert_eq!(check(&rule, &a, Some(&a)), [""; 0]);
     assert_eq!(
         check(&rule, &b, Some(&a)),
-        ["spec: Invalid value: \"object\": name is immutable"]
+        ["spec: Invalid value: name is immutable"]
     );
 }
 
@@ -208,8 +208,8 @@ fn rules_stand_at_any_depth_and_items_are_matched_by_key() {
     assert_eq!(
         found,
         [
-            "by[k]: Invalid value: \"string\": empty",
-            "map[1].v: Invalid value: \"integer\": no shrinking",
+            "by[k]: Invalid value: \"\": empty",
+            "map[1].v: Invalid value: 4: no shrinking",
         ]
     );
 }
@@ -226,7 +226,7 @@ fn rules_on_the_root_see_the_whole_object() {
     let found = schema.validate_cel(&object, None);
     assert_eq!(
         found[0].to_string(),
-        "<nil>: Invalid value: \"object\": too long a name"
+        "<nil>: Invalid value: too long a name"
     );
 }
 

@@ -140,14 +140,6 @@ impl Structural {
         item.properties.get(property)?.default.clone()
     }
 
-    /// The type's name for messages; empty where there is none.
-    pub(crate) fn type_name(&self) -> &'static str {
-        match self.kind {
-            Some(kind) => kind.name(),
-            None => "",
-        }
-    }
-
     fn parse(schema: &Value, path: &str, place: Place) -> Result<Self, SchemaError> {
         let Value::Object(fields) = schema else {
             return Err(SchemaError::at(path, "must be a schema object"));

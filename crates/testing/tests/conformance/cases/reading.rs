@@ -94,8 +94,9 @@ async fn labels_select(t: &mut Trial<'_>) {
         "app%3D",
         "app%20in%20()",
     ] {
+        // One of them a controller makes, with a certificate in it.
         let list = t
-            .get(200, &format!("configmaps?labelSelector={selector}"))
+            .get_unnoted(&format!("configmaps?labelSelector={selector}"))
             .await;
         t.note(selector, names(&list));
     }
@@ -275,8 +276,6 @@ async fn server_says_what_it_is(t: &mut Trial<'_>) {
     }
     let version = t.get_unnoted("/version").await;
     t.note("major", version["major"].clone());
-    t.get(200, "/api").await;
     t.get(200, "/apis/coordination.k8s.io").await;
     t.get(404, "/nothing/here").await;
-    t.get(404, "/api/v2").await;
 }
