@@ -30,7 +30,9 @@ pub use throttle::{Throttle, ThrottlePlan, Throttled, TopicThrottle, throttle};
 /// All brokers and partitions of a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Layout {
-    /// The brokers, by id.
+    /// The brokers, by id. One that is gone for good and still named by
+    /// partitions belongs here too, as draining; one that is not here keeps what
+    /// it has.
     pub brokers: BTreeMap<u32, BrokerPlace>,
     /// The partitions, in any order.
     pub partitions: Vec<Placed>,
