@@ -210,8 +210,10 @@ impl ControlPlane {
             self.controllers.as_ref(),
         ];
         let ends = all.into_iter().flatten();
-        ends.map(|process| format!("--- {}:\n{}\n", process.name(), process.log_end()))
-            .collect()
+        let ends: Vec<String> = ends
+            .map(|process| format!("--- {}:\n{}", process.name(), process.log_end()))
+            .collect();
+        ends.join("\n")
     }
 
     async fn wait_until_ready(&mut self, pki: &Pki) -> Result<(), ControlPlaneError> {
