@@ -9,7 +9,6 @@ mod pki;
 mod ports;
 mod process;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -210,11 +209,11 @@ impl ControlPlane {
             Some(&self.api_server),
             self.controllers.as_ref(),
         ];
-        let mut ends = String::new();
-        for process in all.into_iter().flatten() {
-            let _ = writeln!(ends, "--- {}:\n{}", process.name(), process.log_end());
-        }
-        ends
+        let ends = all.into_iter().flatten();
+        let ends: Vec<String> = ends
+            .map(|process| format!("--- {}:\n{}", process.name(), process.log_end()))
+            .collect();
+        ends.join("\n")
     }
 
     async fn wait_until_ready(&mut self, pki: &Pki) -> Result<(), ControlPlaneError> {

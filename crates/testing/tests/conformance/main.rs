@@ -3,6 +3,11 @@
 //!
 //! `TUBEWAY_CONFORMANCE=apply` runs the cases with that in their name only.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "bodies are written where they are used"
+)]
+
 mod cases;
 mod compare;
 mod known;
@@ -108,7 +113,9 @@ fn report(outcomes: Vec<Outcome>, is_whole: bool) -> String {
             if known.is_empty() {
                 lines.push(format!("{case}: {difference}"));
             }
-            known.into_iter().for_each(|at| used[at] = true);
+            for at in known {
+                used[at] = true;
+            }
         }
     }
     for (known, _) in KNOWN

@@ -161,13 +161,11 @@ fn manager(entry: &Value) -> String {
 
 /// The place of `text` in `seen`, from 1, where it is put if it is new.
 fn position(seen: &mut Vec<String>, text: &str) -> usize {
-    match seen.iter().position(|known| known == text) {
-        Some(at) => at + 1,
-        None => {
-            seen.push(text.into());
-            seen.len()
-        }
+    if let Some(at) = seen.iter().position(|known| known == text) {
+        return at + 1;
     }
+    seen.push(text.into());
+    seen.len()
 }
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ pub struct Server {
 /// Keeps a server alive.
 #[expect(dead_code, reason = "held for its end")]
 enum Running {
-    Real(ControlPlane),
-    Local(tubeway_localkube::Server, TempDir),
+    Real(Box<ControlPlane>),
+    Local(Box<tubeway_localkube::Server>, TempDir),
 }
 
 // === impl Server ===
@@ -32,7 +32,12 @@ impl Server {
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         let kubeconfig = plane.admin_kubeconfig().to_owned();
-        Self::new("kube-apiserver", &kubeconfig, Running::Real(plane)).await
+        Self::new(
+            "kube-apiserver",
+            &kubeconfig,
+            Running::Real(Box::new(plane)),
+        )
+        .await
     }
 
     /// Ours.
@@ -41,7 +46,12 @@ impl Server {
         let config = tubeway_localkube::Config::new(folder.path(), "127.0.0.1:0".parse().unwrap());
         let server = tubeway_localkube::Server::start(config).await.unwrap();
         let kubeconfig = server.admin_kubeconfig().unwrap();
-        Self::new("localkube", &kubeconfig, Running::Local(server, folder)).await
+        Self::new(
+            "localkube",
+            &kubeconfig,
+            Running::Local(Box::new(server), folder),
+        )
+        .await
     }
 
     async fn new(name: &'static str, kubeconfig: &str, running: Running) -> Self {

@@ -38,8 +38,7 @@ async fn definitions_say_that_they_are_served(t: &mut Trial<'_>) {
 
 async fn discovery_lists_the_kinds(t: &mut Trial<'_>) {
     t.get(200, "/apis/kafka.tubeway.dev").await;
-    let mut list = t.get(200, "/apis/kafka.tubeway.dev/v1alpha1").await;
-    t.note("resources", list["resources"].take());
+    t.get(200, "/apis/kafka.tubeway.dev/v1alpha1").await;
     t.get(200, "/apis/test.tubeway.dev/v1").await;
     t.get(404, "/apis/test.tubeway.dev/v2").await;
     t.get(404, "/apis/none.tubeway.dev/v1").await;
