@@ -158,7 +158,7 @@ impl Sharing {
             .iter()
             .filter(|(_, presence)| **presence == Presence::Here)
             .map(|(name, _)| name.clone())
-            .filter(|name| loses(name, &self.shares, &lowered))
+            .filter(|name| self.may_use_more(name, &lowered))
             .collect();
         if waits.is_empty() && self.target.is_none() {
             self.shares = wanted;
@@ -197,6 +197,21 @@ impl Sharing {
         changed
     }
 
+    /// Whether this pod may be using more of anything than it is to have: by what
+    /// was published last, or by something older of which it has not said that
+    /// it has given it up.
+    fn may_use_more(&self, name: &str, lowered: &Shares) -> bool {
+        let Some(pod) = self.pods.get(name) else {
+            return false;
+        };
+        let sent = pod.sent.iter().flat_map(|(_, own)| own.keys());
+        let mut buckets = sent.chain(lowered.keys());
+        buckets.any(|bucket| {
+            let wanted = parts(lowered, bucket, name);
+            wanted.is_some_and(|wanted| pod.holds(bucket).is_some_and(|held| held > wanted))
+        })
+    }
+
     /// The version that was published last.
     fn newest(&self) -> Option<u64> {
         self.pods
@@ -217,8 +232,12 @@ impl Sharing {
         for quota in rules.quotas.iter().filter(wide) {
             let default = (Arc::clone(&quota.name), None);
             let (total, busy) = match quota.limit {
-                Limit::Rate { per_second, .. } => (per_second, self.busy(&quota.name, per_second)),
-                Limit::Held { count, .. } => (f64::from(count), Vec::new()),
+                Limit::Rate { per_second, .. } => {
+                    let mut busy = self.held_by_absent(&quota.name, members);
+                    busy.extend(self.busy(&quota.name, per_second));
+                    (per_second, busy)
+                }
+                Limit::Held { count, .. } => (f64::from(count), BTreeSet::new()),
             };
             let busy = busy
                 .into_iter()
@@ -250,9 +269,26 @@ impl Sharing {
         }
     }
 
+    /// The buckets of a quota of which a sidecar that is away may be using more
+    /// than of any bucket: the others must not have an equal part of these.
+    fn held_by_absent(
+        &self,
+        quota: &Arc<str>,
+        members: &BTreeMap<String, Presence>,
+    ) -> BTreeSet<Scope> {
+        let away = |name: &String| members.get(name) == Some(&Presence::Away);
+        let absent = self.pods.iter().filter(|(name, _)| away(name));
+        let held = absent.flat_map(|(_, pod)| {
+            let rest = pod.holds(&(Arc::clone(quota), None));
+            let sent = pod.sent.iter().flat_map(|(_, own)| own.keys());
+            sent.filter(move |bucket| bucket.0 == *quota && pod.holds(bucket) > rest)
+        });
+        held.filter_map(|bucket| bucket.1.clone()).collect()
+    }
+
     /// The buckets of a quota that get shares of their own, the busiest if
     /// there are too many.
-    fn busy(&self, quota: &Arc<str>, per_second: f64) -> Vec<Scope> {
+    fn busy(&self, quota: &Arc<str>, per_second: f64) -> BTreeSet<Scope> {
         let mut rates: BTreeMap<&Scope, f64> = BTreeMap::new();
         for (bucket, rate) in self.pods.values().flat_map(|pod| &pod.rates) {
             if bucket.0 == *quota
@@ -319,13 +355,6 @@ fn lowered(old: &Shares, new: &Shares) -> Shares {
         (bucket.clone(), pods.collect())
     };
     all.map(lower).collect()
-}
-
-/// Whether this pod has less of anything than before.
-fn loses(pod: &str, old: &Shares, lowered: &Shares) -> bool {
-    lowered
-        .keys()
-        .any(|bucket| parts(lowered, bucket, pod) < parts(old, bucket, pod))
 }
 
 // === impl Pod ===

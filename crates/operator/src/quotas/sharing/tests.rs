@@ -193,6 +193,26 @@ fn less_is_told_before_more() {
     assert!(world.part("a", &bucket("x")) > 2.0 * before);
 }
 
+/// Found by the property below: a sidecar that was away when it was told to
+/// use less, and is back before it has heard of it.
+#[test]
+fn one_that_was_away_for_a_moment_is_waited_for() {
+    let mut world = World::new();
+    world.hear("b", "c0", 593);
+    world.round();
+    world.members.insert("c".to_owned(), Presence::Away);
+    world.round();
+    world.members.insert("c".to_owned(), Presence::Here);
+    world.receive("a", true);
+    world.round();
+    world.receive("b", false);
+    let most = u64::from(PARTS) + 3 * u64::from(NOTICEABLE);
+    assert!(world.allowed(&bucket("c0")) <= most, "{:?}", world.in_force);
+    world.receive("c", true);
+    world.news();
+    assert!(world.part("b", &bucket("c0")) > 0.5);
+}
+
 #[test]
 fn what_moves_little_stays() {
     let mut world = World::new();
