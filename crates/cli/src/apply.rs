@@ -36,9 +36,9 @@ pub async fn all(client: &Client, documents: Vec<Value>) -> Result<()> {
 
 /// Applies a document, or with `dry_run` has the server say what that would do.
 pub async fn one(client: &Client, document: Value, dry_run: bool) -> Result<Change> {
+    let what = describe(&document);
     let (api, object) = located(client, document).await?;
     let name = object.metadata.name.clone().unwrap_or_default();
-    let what = describe(&object);
     let before = api
         .get_opt(&name)
         .await
@@ -60,20 +60,22 @@ pub async fn one(client: &Client, document: Value, dry_run: bool) -> Result<Chan
 
 /// Deletes what a document names; whether there was anything.
 pub async fn delete(client: &Client, document: Value) -> Result<bool> {
+    let what = describe(&document);
     let (api, object) = located(client, document).await?;
     let name = object.metadata.name.clone().unwrap_or_default();
     match api.delete(&name, &DeleteParams::default()).await {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(error)) if error.code == 404 => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("cannot delete {}", describe(&object))),
+        Err(error) => Err(error).with_context(|| format!("cannot delete {what}")),
     }
 }
 
 /// `<kind> <namespace>/<name>`, for messages.
-pub fn describe(object: &DynamicObject) -> String {
-    let kind = object.types.as_ref().map_or("object", |t| t.kind.as_str());
-    let name = object.metadata.name.as_deref().unwrap_or_default();
-    match &object.metadata.namespace {
+pub fn describe(document: &Value) -> String {
+    let text = |at: &str| document.pointer(at).and_then(Value::as_str);
+    let kind = text("/kind").unwrap_or("object");
+    let name = text("/metadata/name").unwrap_or_default();
+    match text("/metadata/namespace") {
         Some(namespace) => format!("{kind} {namespace}/{name}"),
         None => format!("{kind} {name}"),
     }

@@ -75,15 +75,11 @@ mod tests {
 
     fn facts(minor: u32) -> Facts {
         Facts {
-            url: "https://k8s.example".to_owned(),
-            version: Ok((1, minor, format!("v1.{minor}.0"))),
             rights: vec![Ok(true); RIGHTS.len()],
-            existing: Ok(None),
-            bare: None,
-            definitions: Ok(Vec::new()),
-            authority: Ok(None),
-            roots: Ok(Vec::new()),
-            objects: Vec::new(),
+            ..Facts::new(
+                "https://k8s.example".to_owned(),
+                Ok((1, minor, format!("v1.{minor}.0"))),
+            )
         }
     }
 

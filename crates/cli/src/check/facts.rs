@@ -66,18 +66,7 @@ pub struct Facts {
 impl Facts {
     /// Looks at everything; before an installation at the cluster alone.
     pub async fn gather(client: &Client, url: String, pre: bool) -> Self {
-        let version = version(client).await;
-        let mut facts = Self {
-            url,
-            version,
-            rights: Vec::new(),
-            existing: Ok(None),
-            bare: None,
-            definitions: Ok(Vec::new()),
-            authority: Ok(None),
-            roots: Ok(Vec::new()),
-            objects: Vec::new(),
-        };
+        let mut facts = Self::new(url, version(client).await);
         if facts.version.is_err() {
             return facts;
         }
@@ -93,6 +82,21 @@ impl Facts {
             facts.objects.push((kind, objects(client, kind).await));
         }
         facts
+    }
+
+    /// Of a cluster in which nothing was found yet.
+    pub fn new(url: String, version: Looked<(u32, u32, String)>) -> Self {
+        Self {
+            url,
+            version,
+            rights: Vec::new(),
+            existing: Ok(None),
+            bare: None,
+            definitions: Ok(Vec::new()),
+            authority: Ok(None),
+            roots: Ok(Vec::new()),
+            objects: Vec::new(),
+        }
     }
 
     async fn installation(&mut self, client: &Client) {

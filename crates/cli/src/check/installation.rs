@@ -140,9 +140,6 @@ mod tests {
 
     fn facts() -> Facts {
         Facts {
-            url: "https://k8s.example".to_owned(),
-            version: Ok((1, 37, "v1.37.2".to_owned())),
-            rights: Vec::new(),
             existing: Ok(Some(Existing {
                 choices: Choices {
                     namespace: "tubeway-system".to_owned(),
@@ -153,11 +150,12 @@ mod tests {
                 },
                 runs: Ok(()),
             })),
-            bare: None,
             definitions: Ok(tubeway_api::crds().into_iter().map(established).collect()),
             authority: Ok(Some(true)),
-            roots: Ok(Vec::new()),
-            objects: Vec::new(),
+            ..Facts::new(
+                "https://k8s.example".to_owned(),
+                Ok((1, 37, "v1.37.2".to_owned())),
+            )
         }
     }
 

@@ -96,7 +96,7 @@ impl Choices {
 }
 
 /// The definitions of the kinds.
-fn kinds() -> Result<Vec<Value>> {
+pub fn kinds() -> Result<Vec<Value>> {
     let definitions = tubeway_api::crds();
     let definitions = definitions.into_iter().map(|crd| {
         let mut value = serde_json::to_value(crd)?;

@@ -22,7 +22,7 @@ use crate::target::Target;
 use crate::up::wait::{Seen, dynamic, until};
 
 pub use existing::Existing;
-pub use manifests::{Choices, OPERATOR};
+pub use manifests::{Choices, OPERATOR, kinds};
 pub use remove::{UninstallOptions, uninstall};
 
 /// What `tubeway install` takes.
@@ -143,7 +143,7 @@ async fn put(
     println!("{url}\n");
     let mut changes = 0;
     for document in documents {
-        let name = described(&document);
+        let name = apply::describe(&document);
         // A kind that was defined a moment ago is not served at once.
         let is_ours = document["apiVersion"]
             .as_str()
@@ -220,18 +220,6 @@ pub fn available(deployment: &Value) -> Result<(), String> {
         Some(complaint) => format!("{ready} of {wanted} operator pods are available: {complaint}"),
         None => format!("{ready} of {wanted} operator pods are available"),
     })
-}
-
-fn described(document: &Value) -> String {
-    let text = |at: &str| document.pointer(at).and_then(Value::as_str);
-    let (kind, name) = (
-        text("/kind").unwrap_or_default(),
-        text("/metadata/name").unwrap_or_default(),
-    );
-    match text("/metadata/namespace") {
-        Some(namespace) => format!("{kind} {namespace}/{name}"),
-        None => format!("{kind} {name}"),
-    }
 }
 
 fn word(change: Change) -> &'static str {

@@ -3,7 +3,6 @@
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use super::described;
 use super::existing::{Existing, clusters};
 use crate::apply;
 use crate::state::State;
@@ -58,7 +57,7 @@ pub async fn uninstall(state: &State, options: &UninstallOptions) -> Result<()> 
         if is_kind(&document) && !options.kinds {
             continue;
         }
-        let name = described(&document);
+        let name = apply::describe(&document);
         if options.dry_run {
             println!("  would go   {name}");
         } else if apply::delete(&client, document).await? {

@@ -15,6 +15,7 @@ use tubeway_operator::inject::{self, InjectConfig};
 use tubeway_telemetry::Shutdown;
 
 use crate::apply;
+use crate::install;
 use crate::mesh;
 use crate::progress::Progress;
 use crate::status;
@@ -27,9 +28,7 @@ const GROUP: &str = "kafka.tubeway.dev";
 
 /// Installs the resource types, the operator's rights, and the operator.
 pub async fn operator(client: &Client, cert_ttl: Duration) -> Result<()> {
-    for crd in tubeway_api::crds() {
-        apply::all(client, vec![serde_json::to_value(crd)?]).await?;
-    }
+    apply::all(client, install::kinds()?).await?;
     let mut documents = apply::documents(include_str!("../../manifests/operator.yaml"))?;
     let pod = documents.pop();
     apply::all(client, documents).await?;
