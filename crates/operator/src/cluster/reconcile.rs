@@ -23,7 +23,7 @@ use super::{names, pods};
 use crate::apply::Writer;
 use crate::context::{Context, Happening};
 use crate::error::{Error, Result};
-use crate::health::{Depth, HealthReport};
+use crate::kafka::{Depth, Order, Report};
 use crate::roots;
 
 /// Name of this controller in metrics.
@@ -131,7 +131,11 @@ impl Look<'_> {
         let plan = plan(&nodes, health, Limits::default());
         self.take_plan(&objects, &plan).await?;
         if !plan.elect.is_empty() && leaders_come_back(&cluster) {
-            self.ctx.health.elect(&self.key, &plan.elect).await;
+            let order = Order::Elect(plan.elect.clone());
+            if let Err(error) = self.ctx.kafka.tell(&self.key, &order).await {
+                // Nothing depends on it: a later plan asks again.
+                tracing::info!(cluster = %self.key, %order, %error, "kafka not told");
+            }
         }
         self.write_status(&cluster, &founding, &nodes, &plan, report)
             .await
@@ -209,7 +213,7 @@ impl Look<'_> {
 
     /// Asks Kafka, once there is somebody to answer. Not while a pod is missing:
     /// it is to be made at once, and an answer can take a while.
-    async fn health(&self, nodes: &[Node]) -> Option<HealthReport> {
+    async fn health(&self, nodes: &[Node]) -> Option<Report> {
         let any = |state| nodes.iter().any(|node| node.state == state);
         if !any(NodeState::Ready) || any(NodeState::Missing) {
             return None;
@@ -220,7 +224,7 @@ impl Look<'_> {
         } else {
             Depth::Partitions
         };
-        self.ctx.health.look(&self.key, depth).await
+        self.ctx.kafka.look(&self.key, depth).await
     }
 
     async fn take_plan(&self, objects: &Objects, plan: &Plan) -> Result<()> {
@@ -286,7 +290,7 @@ impl Look<'_> {
         founding: &Founding,
         nodes: &[Node],
         plan: &Plan,
-        report: Option<HealthReport>,
+        report: Option<Report>,
     ) -> Result<Again> {
         let now = Timestamp::now();
         let seen = nodes.iter().map(|node| {
