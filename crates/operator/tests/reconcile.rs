@@ -16,10 +16,10 @@ use tubeway_operator::cluster::{Again, reconcile};
 use tubeway_operator::config::{Config, Images};
 use tubeway_operator::context::{Context, Parts};
 use tubeway_operator::error::Result;
-use tubeway_operator::kafka::{Depth, Kafka, Order, Report, Survey, TellError};
+use tubeway_operator::kafka::{Depth, Kafka, Order, Registered, Report, Survey, TellError};
 use tubeway_operator::kafka_admin::AdminDirectory;
 use tubeway_operator::stream::Hubs;
-use tubeway_planner::{Health, Partition, PartitionId, Quorum};
+use tubeway_planner::{Directory, Health, Partition, PartitionId, Quorum, VoterSet};
 
 const CLUSTER: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkaclusters/demo";
 const POOL: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkanodepools/all";
@@ -140,6 +140,13 @@ impl World {
                 epoch: 4,
                 voters: vec![0, 1, 2],
             },
+            voters: VoterSet {
+                leader: Some(0),
+                voters: (0..3).map(|id| (id, Directory(id.into()))).collect(),
+                caught_up: (0..3).collect(),
+                observers: BTreeMap::new(),
+            },
+            brokers: (0..3).map(|id| (id, Registered::default())).collect(),
             ..Report::default()
         });
     }
