@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod load;
 pub mod looks;
 pub mod mesh;
 pub mod net;

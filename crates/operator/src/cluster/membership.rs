@@ -159,8 +159,10 @@ impl Situation<'_> {
         let wanted = leaving.chain(strays).filter_map(|(id, leaves)| {
             let seen = self.observed.standing(id);
             let wanted = if plan.remove.contains(&id) {
+                // A pod on its way out says nothing any more; what it said counts.
+                let said = seen == Standing::Left { empty: true };
                 Standing::Left {
-                    empty: plan.release.contains(&id),
+                    empty: said || plan.release.contains(&id),
                 }
             } else if leaves {
                 Standing::Leaving
