@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tubeway_api::condition::reasons;
@@ -87,6 +87,12 @@ pub async fn reconcile(ctx: &Context, key: &ClusterRef) -> Result<Again> {
         key: key.clone(),
     };
     look.take().await
+}
+
+/// Whether Kubernetes says that there is no volume behind the claim any more.
+fn is_lost(claim: &PersistentVolumeClaim) -> bool {
+    let phase = claim.status.as_ref().and_then(|s| s.phase.as_deref());
+    phase == Some("Lost")
 }
 
 /// Whether the pod became ready a moment ago.
@@ -314,6 +320,10 @@ impl Look<'_> {
     async fn take_plan(&self, objects: &Objects, plan: &Plan) -> Result<()> {
         for (id, node) in &objects.nodes {
             let claim = self.observed.claims.get(&node.claim.name_any());
+            if let Some(claim) = claim.filter(|claim| is_lost(claim)) {
+                self.give_up(claim, self.pod(node)).await?;
+                continue;
+            }
             self.write.apply(&node.claim, claim).await?;
             if plan.create.contains(id) {
                 self.create_node(node, claim.is_some()).await?;
@@ -344,6 +354,21 @@ impl Look<'_> {
                 .await;
         }
         Ok(())
+    }
+
+    /// Lets go of a claim whose volume is gone, and of the pod that waits for it:
+    /// the node comes back on another.
+    async fn give_up(&self, claim: &PersistentVolumeClaim, pod: Option<&Pod>) -> Result<()> {
+        if claim.metadata.deletion_timestamp.is_none() {
+            self.write.delete(claim).await?;
+            let note = format!("the volume of claim {} is gone", claim.name_any());
+            let live = &self.observed.cluster;
+            self.tell(live, "VolumeLost", "Replace", note, true).await;
+        }
+        match pod.filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+            Some(pod) => self.write.delete(pod).await,
+            None => Ok(()),
+        }
     }
 
     async fn create_node(&self, node: &NodeObjects, had_claim: bool) -> Result<()> {
