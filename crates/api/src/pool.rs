@@ -190,8 +190,9 @@ pub struct KafkaNodePoolStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::schema::conditions")]
     pub conditions: Vec<Condition>,
-    /// The ids that this pool's nodes have. An id, once given, stays.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The ids that this pool's nodes have. An id, once given, stays. Written
+    /// also when there are none: what is left out of a status stays in it.
+    #[serde(default)]
     #[schemars(with = "Vec<i32>")]
     pub node_ids: Vec<u32>,
     /// Pods that exist, for the `scale` subresource.

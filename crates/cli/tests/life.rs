@@ -201,7 +201,7 @@ fn broker_leaves(on: &Installation) -> Result<()> {
         ensure!(!holders.contains(&3), "{name}: {holders:?}");
     }
     let pool = on.get("kafka", "knp/extra")?;
-    ensure!(pool["status"]["nodeIds"].is_null(), "{pool}");
+    ensure!(pool["status"]["nodeIds"] == serde_json::json!([]), "{pool}");
     let claim = on.get("kafka", "pvc/data-demo-extra-3")?;
     let standing = &claim["metadata"]["annotations"]["kafka.tubeway.dev/standing"];
     ensure!(*standing == "left-empty", "{claim}");

@@ -17,10 +17,13 @@ use tubeway_operator::cluster::{Again, reconcile};
 use tubeway_operator::config::{Config, Images};
 use tubeway_operator::context::{Context, Parts};
 use tubeway_operator::error::Result;
-use tubeway_operator::kafka::{Depth, Kafka, Order, Registered, Report, Survey, TellError};
+use tubeway_operator::kafka::{
+    Depth, Holding, Kafka, Order, Registered, Report, Survey, TellError,
+};
 use tubeway_operator::kafka_admin::AdminDirectory;
 use tubeway_operator::stream::Hubs;
-use tubeway_planner::{Directory, Health, Partition, PartitionId, Quorum, VoterSet};
+use tubeway_planner::reassign::{LogDir, Placed};
+use tubeway_planner::{Cordon, Directory, Health, Partition, PartitionId, Quorum, VoterSet};
 
 const CLUSTER: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkaclusters/demo";
 const POOL: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkanodepools/all";
@@ -31,7 +34,9 @@ const MAPS: &str = "/api/v1/namespaces/kafka/configmaps/";
 #[derive(Clone, Default)]
 struct Answer {
     report: Arc<Mutex<Option<Report>>>,
+    survey: Arc<Mutex<Option<Survey>>>,
     elected: Arc<Mutex<Vec<String>>>,
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 #[async_trait]
@@ -41,13 +46,15 @@ impl Kafka for Answer {
     }
 
     async fn survey(&self, _cluster: &ClusterRef, _brokers: &BTreeSet<u32>) -> Option<Survey> {
-        None
+        self.survey.lock().unwrap().clone()
     }
 
     async fn tell(&self, _cluster: &ClusterRef, order: &Order) -> Result<(), TellError> {
         if let Order::Elect(partitions) = order {
             let partitions = partitions.iter().map(ToString::to_string);
             self.elected.lock().unwrap().extend(partitions);
+        } else if !matches!(order, Order::Defaults(_)) {
+            self.told.lock().unwrap().push(order.to_string());
         }
         Ok(())
     }
@@ -471,6 +478,98 @@ async fn fewer_replicas_keep_every_node_and_say_why() {
         message.contains("nodes 1, 2 are no longer asked for"),
         "{message}"
     );
+}
+
+/// Four nodes of which the last, a broker, is to go; all of them hold partition 0
+/// of "orders" but for those that `replicas` leaves out.
+fn shrinking(world: &World, replicas: &[u32], cordon: Cordon) {
+    let mut report = world.health.report.lock().unwrap().clone().unwrap();
+    report.brokers = (0..4).map(|id| (id, Registered::default())).collect();
+    *world.health.report.lock().unwrap() = Some(report);
+    let id = PartitionId::new("orders", 0);
+    let holding = |broker: u32| {
+        let holds = replicas.contains(&broker);
+        let dir = LogDir {
+            path: "/log".to_owned(),
+            online: true,
+            replicas: holds.then(|| (id.clone(), 1 << 20)).into_iter().collect(),
+            ..LogDir::default()
+        };
+        let cordon = if broker == 3 { cordon } else { Cordon::Open };
+        let dirs = vec![dir];
+        (broker, Holding { cordon, dirs })
+    };
+    *world.health.survey.lock().unwrap() = Some(Survey {
+        partitions: vec![Placed {
+            id: id.clone(),
+            replicas: replicas.to_vec(),
+            in_sync: replicas.iter().copied().collect(),
+            bytes: 1 << 20,
+            min_in_sync: 2,
+            ..Placed::default()
+        }],
+        brokers: (0..4).map(holding).collect(),
+        ..Survey::default()
+    });
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_asked_for_is_cordoned_drained_and_let_go() {
+    let world = World::new();
+    world.healthy();
+    let extra = POOL.replace("/all", "/extra");
+    let mut pool = pool(1);
+    pool["metadata"]["name"] = json!("extra");
+    pool["spec"]["roles"] = json!(["broker"]);
+    pool["spec"]["storage"]["deleteClaim"] = json!(true);
+    world.api.put(&extra, pool);
+    shrinking(&world, &[0, 1, 2], Cordon::Open);
+    for _ in 0..2 {
+        world.settle().await;
+        world.make_ready();
+    }
+    world.settle().await;
+    let told = || std::mem::take(&mut *world.health.told.lock().unwrap());
+    told();
+    let claim = format!("{CLAIMS}data-demo-extra-3");
+    let standing = || {
+        let claim = world.api.get(&claim)?;
+        Some(claim["metadata"]["annotations"][labels::STANDING].clone())
+    };
+    assert_eq!(standing(), Some("member".into()));
+
+    world.api.edit(&extra, |p| p["spec"]["replicas"] = json!(0));
+    shrinking(&world, &[0, 1, 3], Cordon::Open);
+    world.look().await.unwrap();
+    assert_eq!(standing(), Some("leaving".into()));
+    assert_eq!(told(), ["cordon broker 3", "move 1 partitions"]);
+    let progress = world.condition("Progressing");
+    assert_eq!(progress["reason"], "ChangingMembers");
+    let message = progress["message"].as_str().unwrap();
+    assert!(
+        message.contains("its 1 replicas are moved away"),
+        "{message}"
+    );
+
+    // Moved, and not deleted yet.
+    shrinking(&world, &[0, 1, 2], Cordon::Cordoned);
+    let mut survey = world.health.survey.lock().unwrap().clone().unwrap();
+    let dir = &mut survey.brokers.get_mut(&3).unwrap().dirs[0];
+    dir.replicas.insert(PartitionId::new("orders", 0), 1);
+    *world.health.survey.lock().unwrap() = Some(survey);
+    world.look().await.unwrap();
+    assert_eq!(world.pods().len(), 4, "it still has the replica");
+
+    shrinking(&world, &[0, 1, 2], Cordon::Cordoned);
+    world.look().await.unwrap();
+    assert_eq!(standing(), Some("left-empty".into()));
+    assert_eq!(world.pods().len(), 3);
+    world.settle().await;
+    assert!(told().contains(&"unregister broker 3".to_owned()));
+    assert_eq!(standing(), None, "the pool says that it goes");
+    let pool = world.api.get(&extra).unwrap();
+    assert_eq!(pool["status"]["nodeIds"], json!([]));
+    assert_eq!(world.pods().len(), 3);
 }
 
 #[tokio::test]
