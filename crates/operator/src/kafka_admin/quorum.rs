@@ -101,6 +101,8 @@ impl Admin {
                 .with_host(text(&at.host))
                 .with_port(at.port);
             AddRaftVoterRequest::default()
+                // Any cluster: this connection's. The default is one without a name.
+                .with_cluster_id(None)
                 .with_timeout_ms(self.broker_timeout_ms())
                 .with_voter_id(id)
                 .with_voter_directory_id(directory)
@@ -120,6 +122,7 @@ impl Admin {
     pub async fn remove_voter(&self, id: i32, directory: Uuid) -> Result<(), AdminError> {
         let request = |_| {
             RemoveRaftVoterRequest::default()
+                .with_cluster_id(None)
                 .with_voter_id(id)
                 .with_voter_directory_id(directory)
         };
