@@ -1,0 +1,149 @@
+//! Nodes that leave, and nodes that lose their volumes.
+
+use serde_json::{Value, json};
+use tubeway_api::labels;
+use tubeway_operator::kafka::{Holding, Registered, Survey};
+use tubeway_planner::reassign::{LogDir, Placed};
+use tubeway_planner::{Cordon, PartitionId};
+
+use crate::world::{CLAIMS, MAPS, PODS, POOL, World, pool};
+
+#[tokio::test]
+async fn a_node_whose_volume_is_gone_comes_back_on_another() {
+    let world = World::new();
+    world.settle().await;
+    world.make_ready();
+    world.settle().await;
+    let path = format!("{CLAIMS}data-demo-all-1");
+    let uid = |path: &str| world.api.get(path).unwrap()["metadata"]["uid"].clone();
+    let (claim, pod) = (uid(&path), uid(&format!("{PODS}demo-all-1")));
+    world
+        .api
+        .edit(&path, |claim| claim["status"]["phase"] = json!("Lost"));
+    world.settle().await;
+    assert_ne!(uid(&path), claim);
+    assert_ne!(uid(&format!("{PODS}demo-all-1")), pod);
+    assert_eq!(world.pods().len(), 3);
+    let standing = |path: &str| {
+        let claim = world.api.get(path).unwrap();
+        claim["metadata"]["annotations"][labels::STANDING].clone()
+    };
+    assert_eq!(standing(&path), Value::Null, "it is new again");
+    assert_eq!(standing(&format!("{CLAIMS}data-demo-all-0")), "member");
+}
+
+#[tokio::test]
+async fn a_controller_that_lost_its_volume_founds_nothing() {
+    let world = World::new();
+    world.settle().await;
+    let quorum = || -> Value {
+        let map = world.api.get(&format!("{MAPS}demo-all-1-config")).unwrap();
+        serde_json::from_str(map["data"]["quorum.json"].as_str().unwrap()).unwrap()
+    };
+    let founders = |quorum: &Value| quorum["initialControllers"].as_array().unwrap().len();
+    assert_eq!(founders(&quorum()), 3);
+    world.healthy();
+    world.make_ready();
+    world.settle().await;
+    let map = world.api.get(&format!("{MAPS}demo-quorum")).unwrap();
+    assert_eq!(map["metadata"]["annotations"][labels::FOUNDED], "true");
+    assert_eq!(founders(&quorum()), 0, "nobody founds it again");
+    let pods = world.pods();
+    world.api.remove(&format!("{CLAIMS}data-demo-all-1"));
+    world.api.remove(&format!("{PODS}demo-all-1"));
+    world.settle().await;
+    assert_eq!(world.pods(), pods);
+    assert_eq!(founders(&quorum()), 0);
+}
+
+/// Four nodes of which the last, a broker, is to go; all of them hold partition 0
+/// of "orders" but for those that `replicas` leaves out.
+fn shrinking(world: &World, replicas: &[u32], cordon: Cordon) {
+    let mut report = world.health.report.lock().unwrap().clone().unwrap();
+    report.brokers = (0..4).map(|id| (id, Registered::default())).collect();
+    *world.health.report.lock().unwrap() = Some(report);
+    let id = PartitionId::new("orders", 0);
+    let holding = |broker: u32| {
+        let holds = replicas.contains(&broker);
+        let dir = LogDir {
+            path: "/log".to_owned(),
+            online: true,
+            replicas: holds.then(|| (id.clone(), 1 << 20)).into_iter().collect(),
+            ..LogDir::default()
+        };
+        let cordon = if broker == 3 { cordon } else { Cordon::Open };
+        let dirs = vec![dir];
+        (broker, Holding { cordon, dirs })
+    };
+    *world.health.survey.lock().unwrap() = Some(Survey {
+        partitions: vec![Placed {
+            id: id.clone(),
+            replicas: replicas.to_vec(),
+            in_sync: replicas.iter().copied().collect(),
+            bytes: 1 << 20,
+            min_in_sync: 2,
+            ..Placed::default()
+        }],
+        brokers: (0..4).map(holding).collect(),
+        ..Survey::default()
+    });
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_asked_for_is_cordoned_drained_and_let_go() {
+    let world = World::new();
+    world.healthy();
+    let extra = POOL.replace("/all", "/extra");
+    let mut pool = pool(1);
+    pool["metadata"]["name"] = json!("extra");
+    pool["spec"]["roles"] = json!(["broker"]);
+    pool["spec"]["storage"]["deleteClaim"] = json!(true);
+    world.api.put(&extra, pool);
+    shrinking(&world, &[0, 1, 2], Cordon::Open);
+    for _ in 0..2 {
+        world.settle().await;
+        world.make_ready();
+    }
+    world.settle().await;
+    let told = || std::mem::take(&mut *world.health.told.lock().unwrap());
+    told();
+    let claim = format!("{CLAIMS}data-demo-extra-3");
+    let standing = || {
+        let claim = world.api.get(&claim)?;
+        Some(claim["metadata"]["annotations"][labels::STANDING].clone())
+    };
+    assert_eq!(standing(), Some("member".into()));
+
+    world.api.edit(&extra, |p| p["spec"]["replicas"] = json!(0));
+    shrinking(&world, &[0, 1, 3], Cordon::Open);
+    world.look().await.unwrap();
+    assert_eq!(standing(), Some("leaving".into()));
+    assert_eq!(told(), ["cordon broker 3", "move 1 partitions"]);
+    let progress = world.condition("Progressing");
+    assert_eq!(progress["reason"], "ChangingMembers");
+    let message = progress["message"].as_str().unwrap();
+    assert!(
+        message.contains("its 1 replicas are moved away"),
+        "{message}"
+    );
+
+    // Moved, and not deleted yet.
+    shrinking(&world, &[0, 1, 2], Cordon::Cordoned);
+    let mut survey = world.health.survey.lock().unwrap().clone().unwrap();
+    let dir = &mut survey.brokers.get_mut(&3).unwrap().dirs[0];
+    dir.replicas.insert(PartitionId::new("orders", 0), 1);
+    *world.health.survey.lock().unwrap() = Some(survey);
+    world.look().await.unwrap();
+    assert_eq!(world.pods().len(), 4, "it still has the replica");
+
+    shrinking(&world, &[0, 1, 2], Cordon::Cordoned);
+    world.look().await.unwrap();
+    assert_eq!(standing(), Some("left-empty".into()));
+    assert_eq!(world.pods().len(), 3);
+    world.settle().await;
+    assert!(told().contains(&"unregister broker 3".to_owned()));
+    assert_eq!(standing(), None, "the pool says that it goes");
+    let pool = world.api.get(&extra).unwrap();
+    assert_eq!(pool["status"]["nodeIds"], json!([]));
+    assert_eq!(world.pods().len(), 3);
+}
