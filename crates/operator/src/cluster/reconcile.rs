@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tubeway_api::condition::reasons;
@@ -31,6 +31,7 @@ use crate::kafka::{Depth, Order, Report};
 use crate::roots;
 
 mod members;
+mod objects;
 
 /// Name of this controller in metrics.
 pub const CONTROLLER: &str = "cluster";
@@ -87,12 +88,6 @@ pub async fn reconcile(ctx: &Context, key: &ClusterRef) -> Result<Again> {
         key: key.clone(),
     };
     look.take().await
-}
-
-/// Whether Kubernetes says that there is no volume behind the claim any more.
-fn is_lost(claim: &PersistentVolumeClaim) -> bool {
-    let phase = claim.status.as_ref().and_then(|s| s.phase.as_deref());
-    phase == Some("Lost")
 }
 
 /// Whether the pod became ready a moment ago.
@@ -265,20 +260,6 @@ impl Look<'_> {
         Ok((founding, founded))
     }
 
-    async fn apply_shared(&self, objects: &Objects) -> Result<()> {
-        let account = &objects.service_account;
-        let live = self.observed.accounts.get(&account.name_any());
-        self.write.apply(account, live).await?;
-        let budget = &objects.budget;
-        let live = self.observed.budgets.get(&budget.name_any());
-        self.write.apply(budget, live).await?;
-        for service in &objects.services {
-            let live = self.observed.services.get(&service.name_any());
-            self.write.apply(service, live).await?;
-        }
-        Ok(())
-    }
-
     fn nodes(&self, cluster: &ValidatedCluster, objects: &Objects) -> Vec<Node> {
         let pools = cluster.nodes();
         let nodes = objects.nodes.iter().map(|(id, node)| {
@@ -315,82 +296,6 @@ impl Look<'_> {
             Depth::Partitions
         };
         self.ctx.kafka.look(&self.key, depth).await
-    }
-
-    async fn take_plan(&self, objects: &Objects, plan: &Plan) -> Result<()> {
-        for (id, node) in &objects.nodes {
-            let claim = self.observed.claims.get(&node.claim.name_any());
-            if let Some(claim) = claim.filter(|claim| is_lost(claim)) {
-                self.give_up(claim, self.pod(node)).await?;
-                continue;
-            }
-            self.write.apply(&node.claim, claim).await?;
-            if plan.create.contains(id) {
-                self.create_node(node, claim.is_some()).await?;
-            } else if self
-                .pod(node)
-                .is_some_and(|p| pods::is_current(p, &node.pod))
-            {
-                // What a pod was made with stays as it was, come what may.
-                self.apply_config(node).await?;
-            }
-        }
-        let over = objects.nodes.values().filter_map(|node| self.pod(node));
-        for pod in over.filter(|pod| pods::is_over(pod)) {
-            if pod.metadata.deletion_timestamp.is_none() {
-                self.write.delete(pod).await?;
-            }
-        }
-        let next = plan.replace.iter().filter_map(|id| objects.nodes.get(id));
-        let next = next.filter_map(|node| self.pod(node));
-        for pod in next.filter(|pod| !pods::is_over(pod)) {
-            self.write.delete(pod).await?;
-            let note = format!(
-                "replacing pod {}: it is not built as it should be",
-                pod.name_any()
-            );
-            let live = &self.observed.cluster;
-            self.tell(live, "NodeReplaced", "Replace", note, false)
-                .await;
-        }
-        Ok(())
-    }
-
-    /// Lets go of a claim whose volume is gone, and of the pod that waits for it:
-    /// the node comes back on another.
-    async fn give_up(&self, claim: &PersistentVolumeClaim, pod: Option<&Pod>) -> Result<()> {
-        if claim.metadata.deletion_timestamp.is_none() {
-            self.write.delete(claim).await?;
-            let note = format!("the volume of claim {} is gone", claim.name_any());
-            let live = &self.observed.cluster;
-            self.tell(live, "VolumeLost", "Replace", note, true).await;
-        }
-        match pod.filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
-            Some(pod) => self.write.delete(pod).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn create_node(&self, node: &NodeObjects, had_claim: bool) -> Result<()> {
-        self.apply_config(node).await?;
-        self.write.create(&node.pod).await?;
-        let name = node.pod.name_any();
-        let (reason, news) = if had_claim {
-            (
-                "NodeRecreated",
-                format!("made pod {name} again on its volume"),
-            )
-        } else {
-            ("NodeCreated", format!("made pod {name}"))
-        };
-        let live = &self.observed.cluster;
-        self.tell(live, reason, "Create", news, false).await;
-        Ok(())
-    }
-
-    async fn apply_config(&self, node: &NodeObjects) -> Result<bool> {
-        let live = self.observed.config_maps.get(&node.config.name_any());
-        self.write.apply(&node.config, live).await
     }
 
     async fn write_status(&self, outcome: Outcome<'_>) -> Result<Again> {

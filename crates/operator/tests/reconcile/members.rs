@@ -21,6 +21,11 @@ async fn a_node_whose_volume_is_gone_comes_back_on_another() {
         .api
         .edit(&path, |claim| claim["status"]["phase"] = json!("Lost"));
     world.settle().await;
+    assert_eq!(uid(&path), claim, "who serves has its data all the same");
+    world.api.edit(&format!("{PODS}demo-all-1"), |pod| {
+        pod["status"]["conditions"] = json!([]);
+    });
+    world.settle().await;
     assert_ne!(uid(&path), claim);
     assert_ne!(uid(&format!("{PODS}demo-all-1")), pod);
     assert_eq!(world.pods().len(), 3);
