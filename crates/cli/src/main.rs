@@ -3,7 +3,6 @@
 mod apply;
 mod check;
 mod connect;
-mod duration;
 mod flows;
 mod install;
 mod live;

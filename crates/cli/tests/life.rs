@@ -130,16 +130,6 @@ spec:
     apply(on, &manifest).map(drop)
 }
 
-/// Waits until the operator has taken note of what was just changed.
-fn noticed(on: &Installation, what: &str) -> Result<()> {
-    eventually(Duration::from_secs(30), "the operator notices", || {
-        let object = on.get("kafka", what)?;
-        let seen = &object["status"]["observedGeneration"];
-        ensure!(*seen == object["metadata"]["generation"], "{object}");
-        Ok(())
-    })
-}
-
 fn gone(on: &Installation, pod: &str) -> Result<()> {
     eventually(WITHIN, &format!("pod {pod} goes"), || {
         let pods = on.kubectl(&["get", "pods", "-n", "kafka", "-o", "name"])?;
@@ -230,13 +220,19 @@ fn pool_deleted(on: &Installation) -> Result<()> {
 fn controllers(on: &Installation) -> Result<()> {
     under_load(on, "vote", Duration::from_secs(60), |on| {
         pool(on, "voters", "controller", 2)?;
-        noticed(on, "knp/voters")?;
-        voters(on, &[0, 1, 2, 4, 5])?;
+        let new = eventually(Duration::from_secs(30), "ids for the new nodes", || {
+            let ids = on.get("kafka", "knp/voters")?["status"]["nodeIds"].clone();
+            let ids: Vec<u32> = serde_json::from_value(ids)?;
+            ensure!(ids.len() == 2, "{ids:?}");
+            Ok(ids)
+        })?;
+        voters(on, &[[0, 1, 2].as_slice(), &new].concat())?;
         settled(on)?;
         on.kubectl(&["delete", "-n", "kafka", "knp/voters", "--timeout=30s"])?;
         voters(on, &[0, 1, 2])?;
-        gone(on, "demo-voters-4")?;
-        gone(on, "demo-voters-5")?;
+        for id in new {
+            gone(on, &format!("demo-voters-{id}"))?;
+        }
         settled(on)
     })
 }

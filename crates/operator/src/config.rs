@@ -48,6 +48,27 @@ pub const OPERATOR_ACCOUNT: &str = "tubeway-operator";
 /// Audience of the tokens that workloads show to get a certificate.
 pub const TOKEN_AUDIENCE: &str = "tubeway-ca";
 
+/// A number and a unit, as in 24h, 90m or 60s.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let error =
+        || format!("{text:?} is not a duration; it takes a number and s, m or h, as in 24h");
+    let number = |unit: char| text.strip_suffix(unit)?.parse::<u64>().ok();
+    let seconds = [('s', 1), ('m', 60), ('h', 3600)]
+        .into_iter()
+        .find_map(|(unit, each)| number(unit)?.checked_mul(each));
+    seconds.map(Duration::from_secs).ok_or_else(error)
+}
+
+/// The life of certificates, as [`duration`] and within what the authority signs.
+pub fn certificate_life(text: &str) -> Result<Duration, String> {
+    let life = duration(text)?;
+    if (Duration::from_mins(1)..=Duration::from_hours(24)).contains(&life) {
+        Ok(life)
+    } else {
+        Err(format!("{text} is not between 60s and 24h"))
+    }
+}
+
 // === impl Config ===
 
 impl Config {
@@ -64,6 +85,28 @@ impl Default for Images {
         Self {
             proxy: "tubeway.dev/proxy:latest".to_owned(),
             kafka: "tubeway.dev/kafka".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
+        for wrong in ["", "s", "60", "h2", "-1s", "1d", "1é", "99999999999999999h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn certificates_live_between_a_minute_and_a_day() {
+        assert_eq!(certificate_life("60s"), Ok(Duration::from_mins(1)));
+        for wrong in ["59s", "25h", "0s", "1"] {
+            assert!(certificate_life(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
-use tubeway_operator::config::{Config, Images};
+use tubeway_operator::config::{Config, Images, certificate_life};
 use tubeway_operator::run::{Listeners, run};
 
 /// Apache Kafka in the mesh: clusters, topics and access as Kubernetes
@@ -43,7 +43,7 @@ struct Flags {
     service_name: String,
     /// Life of the certificates that are signed, as in 24h, 90m or 120s; at
     /// most 24h
-    #[arg(long, env = "TUBEWAY_CERT_TTL", default_value = "24h", value_parser = life)]
+    #[arg(long, env = "TUBEWAY_CERT_TTL", default_value = "24h", value_parser = certificate_life)]
     cert_ttl: Duration,
     /// Where /metrics, /livez and /readyz are served
     #[arg(
@@ -92,25 +92,6 @@ async fn main() -> anyhow::Result<()> {
 fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{}-{}", name.trim(), std::process::id())
-}
-
-fn life(text: &str) -> Result<Duration, String> {
-    let unit = text.chars().last().unwrap_or(' ');
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        _ => return Err("a number with s, m or h, as in 24h".to_owned()),
-    };
-    let number: u64 = text[..text.len() - 1]
-        .parse()
-        .map_err(|_| "a whole number with s, m or h, as in 24h".to_owned())?;
-    let life = Duration::from_secs(number.saturating_mul(seconds));
-    if (Duration::from_mins(1)..=Duration::from_hours(24)).contains(&life) {
-        Ok(life)
-    } else {
-        Err("between 60s and 24h".to_owned())
-    }
 }
 
 // === impl Flags ===

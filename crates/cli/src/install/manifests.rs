@@ -2,6 +2,8 @@
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
+use tubeway_operator::config::certificate_life;
+use tubeway_policy::SpiffeId;
 
 use crate::apply;
 
@@ -20,14 +22,39 @@ pub struct Choices {
     #[arg(long, default_value = "tubeway.dev")]
     pub registry: String,
     /// Tag of the operator's and the sidecars' images.
-    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"), value_parser = tag)]
     pub tag: String,
     /// The mesh's trust domain. It cannot be changed while clusters are there.
-    #[arg(long, default_value = "cluster.local")]
+    #[arg(long, default_value = "cluster.local", value_parser = trust_domain)]
     pub trust_domain: String,
     /// Life of the certificates, from 60s to 24h.
-    #[arg(long, default_value = "24h", value_name = "DURATION")]
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = life)]
     pub cert_ttl: String,
+}
+
+/// What the operator takes, as it was written.
+fn life(text: &str) -> Result<String, String> {
+    certificate_life(text).map(|_| text.to_owned())
+}
+
+/// What makes SPIFFE ids.
+fn trust_domain(text: &str) -> Result<String, String> {
+    let id = SpiffeId::of_service_account(text, NAMESPACE, OPERATOR);
+    id.map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
+}
+
+/// What a registry takes.
+fn tag(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    if text.len() <= 128
+        && text.chars().all(fits)
+        && !text.starts_with(['.', '-'])
+        && !text.is_empty()
+    {
+        return Ok(text.to_owned());
+    }
+    Err("an image's tag takes a-z, A-Z, 0-9, '_', '.' and '-', 128 at most".to_owned())
 }
 
 // === impl Choices ===

@@ -12,10 +12,10 @@ use kube::Client;
 use kube::core::GroupVersionKind;
 use kube::discovery;
 use serde_json::Value;
+use tubeway_operator::config::duration;
 use tubeway_telemetry::Shutdown;
 
 use crate::apply::{self, Change};
-use crate::duration::duration;
 use crate::progress::Progress;
 use crate::state::State;
 use crate::target::Target;

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use kube::Client;
+use tubeway_operator::config::certificate_life;
 use tubeway_telemetry::Shutdown;
 
 use tubeway_launcher::kafka_dist::DEFAULT_VERSION;
 
-use crate::duration::duration;
 use crate::live;
 use crate::progress::{Progress, seconds};
 use crate::state::{Running, State};
@@ -36,7 +36,7 @@ pub struct Options {
     #[arg(long)]
     no_demo: bool,
     /// Life of the certificates, as in 24h or 60s.
-    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = certificate_life)]
     cert_ttl: Duration,
     /// Version of Kafka. Given several times, the first is what the demonstration
     /// runs, and the others are what it can be changed to.
