@@ -129,3 +129,24 @@ fn a_flag_s_wrong_value_is_answered_with_what_it_takes() {
         &["--as", "<namespace>/<service account>"],
     );
 }
+
+#[test]
+fn a_wrong_flag_is_named_with_what_it_takes() {
+    for (flag, value, parts) in [
+        ("--cert-ttl", "25h", ["25h", "between 60s and 24h"]),
+        ("--cert-ttl", "1d", ["1d", "s, m or h, as in 24h"]),
+        ("--tag", "a b", ["a b", "128 at most"]),
+        ("--trust-domain", "Not.Mine", ["Not.Mine", "trust"]),
+        (
+            "--namespace",
+            "Not_Mine",
+            ["Not_Mine", "lower-case letters"],
+        ),
+    ] {
+        let output = tubeway().args(["render", flag, value]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        contains(&said, &parts);
+        contains(&said, &[flag]);
+    }
+}

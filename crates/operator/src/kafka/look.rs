@@ -153,46 +153,45 @@ fn planned(quorum: &kafka_admin::Quorum) -> Quorum {
     let voters = quorum.voters.iter().map(|voter| voter.id);
     Quorum {
         leader: u32::try_from(quorum.leader).ok(),
-        caught_up: ids(caught_up(quorum, &quorum.voters)),
+        caught_up: ids(caught_up(quorum, &quorum.voters).map(|voter| voter.id)),
         voters: ids(voters),
     }
 }
 
 fn voters(quorum: &kafka_admin::Quorum) -> VoterSet {
-    let directories = |replicas: &[QuorumReplica]| -> BTreeMap<u32, Directory> {
-        let replicas = replicas.iter().filter_map(|replica| {
-            let id = u32::try_from(replica.id).ok()?;
-            Some((id, Directory(replica.directory.as_u128())))
-        });
-        replicas.collect()
-    };
-    let following = ids(caught_up(quorum, &quorum.observers));
-    let mut observers = directories(&quorum.observers);
-    observers.retain(|id, _| following.contains(id));
     VoterSet {
         leader: u32::try_from(quorum.leader).ok(),
-        voters: directories(&quorum.voters),
-        caught_up: ids(caught_up(quorum, &quorum.voters)),
-        observers,
+        voters: directories(quorum.voters.iter()),
+        caught_up: ids(caught_up(quorum, &quorum.voters).map(|voter| voter.id)),
+        // A node that lost its volume is there twice for some minutes, and only
+        // one of the two fetches.
+        observers: directories(caught_up(quorum, &quorum.observers)),
     }
+}
+
+fn directories<'a>(replicas: impl Iterator<Item = &'a QuorumReplica>) -> BTreeMap<u32, Directory> {
+    let replicas = replicas.filter_map(|replica| {
+        let id = u32::try_from(replica.id).ok()?;
+        Some((id, Directory(replica.directory.as_u128())))
+    });
+    replicas.collect()
 }
 
 /// Those of `replicas` that have fetched lately; the leader need not.
 fn caught_up<'a>(
     quorum: &'a kafka_admin::Quorum,
     replicas: &'a [QuorumReplica],
-) -> impl Iterator<Item = i32> + 'a {
+) -> impl Iterator<Item = &'a QuorumReplica> {
     let mut voters = quorum.voters.iter();
     let leader = voters.find(|voter| voter.id == quorum.leader);
     let leader = leader.and_then(|leader| leader.last_caught_up_ms);
-    let following = replicas.iter().filter(move |replica| {
+    replicas.iter().filter(move |replica| {
         let behind = leader
             .zip(replica.last_caught_up_ms)
             .map(|(leader, replica)| leader - replica);
         let limit = CAUGHT_UP.as_millis() as i64;
         replica.id == quorum.leader || behind.is_some_and(|behind| behind < limit)
-    });
-    following.map(|replica| replica.id)
+    })
 }
 
 fn shown(quorum: &kafka_admin::Quorum) -> QuorumStatus {
@@ -277,6 +276,24 @@ mod tests {
         let voters = voters(&quorum);
         assert_eq!(voters.observers.keys().copied().collect::<Vec<_>>(), [3]);
         assert_eq!(voters.voters.len(), 1);
+    }
+
+    #[test]
+    fn a_node_that_lost_its_volume_joins_with_the_directory_that_follows() {
+        let replica = |directory: u128, caught_up| QuorumReplica {
+            directory: uuid::Uuid::from_u128(directory),
+            ..voter(1, caught_up)
+        };
+        for observers in [
+            vec![replica(7, Some(9_900)), replica(4, Some(100))],
+            vec![replica(4, Some(100)), replica(7, Some(9_900))],
+        ] {
+            let quorum = kafka_admin::Quorum {
+                observers,
+                ..quorum(0, vec![voter(0, Some(10_000))])
+            };
+            assert_eq!(voters(&quorum).observers, [(1, Directory(7))].into());
+        }
     }
 
     #[test]
