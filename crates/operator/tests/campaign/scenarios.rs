@@ -1,6 +1,6 @@
 //! What operators are asked to do, one thing at a time.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::sim::{Step, cluster, pool};
 
@@ -11,12 +11,14 @@ pub(crate) struct Scenario {
     pub(crate) before: Vec<Step>,
     /// What is asked.
     pub(crate) after: Vec<Step>,
+    /// Whether the controllers of topics, access and quotas have a part in it.
+    pub(crate) access: bool,
 }
 
 const BOTH: [&str; 2] = ["broker", "controller"];
 
 /// A cluster of three nodes with a topic on each of them.
-fn three() -> Vec<Step> {
+pub(crate) fn three() -> Vec<Step> {
     vec![
         cluster(&json!({ "version": "4.3.1" })),
         pool("all", 3, &BOTH, &json!({})),
@@ -33,6 +35,7 @@ pub(crate) fn of_clusters() -> Vec<Scenario> {
         name,
         before,
         after,
+        access: false,
     };
     vec![
         scenario(
@@ -98,4 +101,112 @@ pub(crate) fn of_clusters() -> Vec<Scenario> {
             vec![cluster(&json!({ "version": "4.3.1" }))],
         ),
     ]
+}
+
+/// A topic of the cluster.
+fn topic(spec: &Value) -> Step {
+    let object = json!({
+        "apiVersion": "kafka.tubeway.dev/v1alpha1", "kind": "KafkaTopic",
+        "metadata": { "name": "payments" }, "spec": spec,
+    });
+    Step::Put("kafkatopics", object)
+}
+
+/// A KafkaAcl with two rules, one of them about somebody outside of the mesh.
+fn acl() -> Step {
+    let object = json!({
+        "apiVersion": "kafka.tubeway.dev/v1alpha1", "kind": "KafkaAcl",
+        "metadata": { "name": "readers" },
+        "spec": { "cluster": { "name": "demo" }, "rules": [
+            {
+                "principals": [{ "serviceAccount": { "name": "shop" } }],
+                "resource": { "type": "Topic", "name": "orders" }, "operations": ["Read"],
+            },
+            {
+                "principals": [{ "user": "CN=outside" }],
+                "resource": { "type": "Topic", "name": "orders" }, "operations": ["Read"],
+            },
+        ]},
+    });
+    Step::Put("kafkaacls", object)
+}
+
+fn quota() -> Step {
+    let object = json!({
+        "apiVersion": "kafka.tubeway.dev/v1alpha1", "kind": "KafkaQuota",
+        "metadata": { "name": "shop" },
+        "spec": {
+            "cluster": { "name": "demo" },
+            "subjects": { "serviceAccounts": [{ "name": "shop" }] },
+            "limits": { "requestsPerSecond": 500 },
+        },
+    });
+    Step::Put("kafkaquotas", object)
+}
+
+/// All scenarios in which topics, access and quotas are looked after.
+pub(crate) fn of_access() -> Vec<Scenario> {
+    let scenario = |name, more: Vec<Step>, after| Scenario {
+        name,
+        before: [three(), more, vec![Step::Settle]].concat(),
+        after,
+        access: true,
+    };
+    let payments = || {
+        topic(&json!({
+            "cluster": { "name": "demo" }, "partitions": 2, "replicas": 3,
+            "config": { "retention.ms": 1000 }, "deletionPolicy": "Delete",
+        }))
+    };
+    vec![
+        scenario("a topic is created", vec![], vec![payments()]),
+        scenario(
+            "a topic is changed",
+            vec![payments()],
+            vec![Step::Edit(
+                "kafkatopics/payments",
+                json!({ "spec": { "partitions": 4, "config": { "retention.ms": 2000, "max.message.bytes": 9000 } } }),
+            )],
+        ),
+        scenario(
+            "a topic is deleted",
+            vec![payments()],
+            vec![Step::Delete("kafkatopics/payments")],
+        ),
+        scenario("access is given", vec![], vec![acl()]),
+        scenario(
+            "access is taken away",
+            vec![acl()],
+            vec![Step::Delete("kafkaacls/readers")],
+        ),
+        scenario("a quota comes", vec![], vec![quota()]),
+    ]
+}
+
+/// All scenarios.
+pub(crate) fn all() -> Vec<Scenario> {
+    let mut all = of_clusters();
+    all.extend(of_access());
+    all
+}
+
+/// A cluster is deleted with its claims, and another of its name is made while
+/// what it left is still going.
+pub(crate) fn remade() -> Scenario {
+    let three = |more: &Value| {
+        vec![
+            cluster(&json!({ "version": "4.3.1" })),
+            pool("all", 3, &BOTH, more),
+        ]
+    };
+    let with_claims = json!({ "storage": { "deleteClaim": true } });
+    Scenario {
+        name: "a cluster of the same name",
+        before: [three(&with_claims), vec![Step::Settle]].concat(),
+        after: vec![
+            Step::Delete("kafkaclusters/demo"),
+            cluster(&json!({ "version": "4.3.1" })),
+        ],
+        access: false,
+    }
 }

@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
+use tokio::task::JoinSet;
 use tubeway_config::ClusterRef;
 use tubeway_identity::IdentityStore;
 use tubeway_localkube::Server;
@@ -18,6 +19,8 @@ use tubeway_operator::error::Result;
 use tubeway_operator::health::KafkaHealth;
 use tubeway_operator::kafka_admin::{Admin, AdminDirectory, BrokerAddress};
 use tubeway_operator::stream::Hubs;
+use tubeway_operator::zones::{Places, ZoneSource};
+use tubeway_operator::{access, quotas, topics};
 
 use super::wire::{SimConnect, SimKafka};
 
@@ -29,6 +32,8 @@ pub(crate) struct Life {
     pub(crate) ctx: Context,
     pub(crate) deletions: Deletions,
     key: ClusterRef,
+    /// The controllers that run by themselves; they end with this life.
+    _tasks: JoinSet<()>,
 }
 
 // === impl Life ===
@@ -40,6 +45,7 @@ impl Life {
         agent: &str,
         key: ClusterRef,
         kafka: &SimKafka,
+        access: bool,
     ) -> Self {
         let deletions = Deletions::default();
         let client = server.local_client(agent).await.unwrap();
@@ -60,10 +66,15 @@ impl Life {
             admins,
             roots,
         });
+        let mut tasks = JoinSet::new();
+        if access {
+            keep_access(&ctx, &mut tasks);
+        }
         Self {
             ctx,
             deletions,
             key,
+            _tasks: tasks,
         }
     }
 
@@ -71,6 +82,37 @@ impl Life {
     pub(crate) async fn look(&self) -> Result<Again> {
         reconcile(&self.ctx, &self.key).await
     }
+}
+
+/// Starts the controllers of topics, access and quotas.
+fn keep_access(ctx: &Context, tasks: &mut JoinSet<()>) {
+    let operator = ctx.config.operator_id().unwrap();
+    let (places, watching) = Places::new(&ctx.client, false);
+    let zones = ZoneSource::new(places, ctx.zones.clone());
+    let (stores, watches) = access::Stores::new(&ctx.client);
+    tasks.spawn(watching);
+    tasks.spawn(watches);
+    let rules = access::Context {
+        ctx: ctx.clone(),
+        stores: stores.clone(),
+        zones,
+        operator_principal: operator.principal(),
+    };
+    tasks.spawn(async move {
+        let _ = access::controller(rules).await;
+    });
+    let quotas = quotas::Controller::new(ctx.clone(), stores.clone());
+    tasks.spawn(async move {
+        let _ = quotas.run().await;
+    });
+    let topics = topics::Context {
+        client: ctx.client.clone(),
+        stores,
+        admins: ctx.admins.clone(),
+    };
+    tasks.spawn(async move {
+        let _ = topics::controller(topics, std::future::pending()).await;
+    });
 }
 
 /// A client whose deletions are written down.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,6 +17,10 @@ use super::{canonical, kubelet};
 
 /// Looks after which a world that is still not quiet never will be.
 const PATIENCE: usize = 150;
+
+/// How long nothing may happen before a world with controllers that run by
+/// themselves is quiet: longer than any of them waits for another try.
+const QUIET: Duration = Duration::from_secs(40);
 
 /// An API server that many worlds come and go on.
 pub(crate) struct Host {
@@ -54,8 +59,13 @@ pub(crate) struct World<'a> {
     pub(crate) problems: Vec<String>,
     /// Lives that have ended.
     pub(crate) crashes: usize,
-    looks: usize,
+    /// What to do to the plan when the operator starts again.
+    pub(crate) at_restart: Option<AtRestart>,
+    access: bool,
 }
+
+/// What the operator's faults are after its first crash, by what was seen before it.
+pub(crate) type AtRestart = Box<dyn Fn(&[Seen]) -> Plan>;
 
 /// What a run comes to.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,8 +106,17 @@ impl Host {
 // === impl World ===
 
 impl<'a> World<'a> {
-    /// An empty world of its own.
+    /// An empty world of its own, in which the cluster controller does what it is told.
     pub(crate) async fn new(host: &'a Host) -> Self {
+        Self::with(host, false).await
+    }
+
+    /// An empty world of its own, in which topics, access and quotas are looked after, too.
+    pub(crate) async fn with_access(host: &'a Host) -> Self {
+        Self::with(host, true).await
+    }
+
+    async fn with(host: &'a Host, access: bool) -> Self {
         let number = host.worlds.get();
         host.worlds.set(number + 1);
         // One length, so that nothing depends on it.
@@ -108,7 +127,7 @@ impl<'a> World<'a> {
         let kafka = SimKafka::default();
         host.server.faults().set(&agent, Plan::default());
         let key = format!("{name}/demo").parse().unwrap();
-        let life = Life::start(&host.server, &agent, key, &kafka).await;
+        let life = Life::start(&host.server, &agent, key, &kafka, access).await;
         Self {
             host,
             api,
@@ -117,7 +136,8 @@ impl<'a> World<'a> {
             life,
             problems: Vec::new(),
             crashes: 0,
-            looks: 0,
+            at_restart: None,
+            access,
         }
     }
 
@@ -127,7 +147,12 @@ impl<'a> World<'a> {
         self.check_deletions();
         self.kafka.revive();
         self.host.server.faults().revive(&self.agent);
-        self.life = Life::start(&self.host.server, &self.agent, key, &self.kafka).await;
+        if let Some(plan) = self.at_restart.take() {
+            let plan = plan(&self.seen());
+            self.host.server.faults().replan(&self.agent, plan);
+        }
+        let (server, access) = (&self.host.server, self.access);
+        self.life = Life::start(server, &self.agent, key, &self.kafka, access).await;
         self.crashes += 1;
     }
 
@@ -170,16 +195,9 @@ impl<'a> World<'a> {
 
     /// One look of the operator, up to its end or a crash. Whether it went well.
     pub(crate) async fn look(&mut self) -> bool {
-        let faults = self.host.server.faults();
-        let crashed = async {
-            tokio::select! {
-                () = faults.crashed(&self.agent) => {}
-                () = self.kafka.crashed() => {}
-            }
-        };
         let looked = tokio::select! {
             biased;
-            () = crashed => None,
+            () = self.crashed() => None,
             looked = self.life.look() => Some(looked),
         };
         match looked {
@@ -191,6 +209,29 @@ impl<'a> World<'a> {
                 self.check_deletions();
                 looked.is_ok()
             }
+        }
+    }
+
+    /// Time passes for the controllers that run by themselves; false after a crash.
+    async fn wait(&mut self) -> bool {
+        if !self.access {
+            return true;
+        }
+        let crashed = tokio::select! {
+            biased;
+            () = self.crashed() => true,
+            () = tokio::time::sleep(QUIET) => false,
+        };
+        if crashed {
+            self.restart().await;
+        }
+        !crashed
+    }
+
+    async fn crashed(&self) {
+        tokio::select! {
+            () = self.host.server.faults().crashed(&self.agent) => {}
+            () = self.kafka.crashed() => {}
         }
     }
 
@@ -214,15 +255,19 @@ impl<'a> World<'a> {
     /// Looks and turns until nothing happens any more.
     pub(crate) async fn settle(&mut self) {
         for _ in 0..PATIENCE {
-            self.looks += 1;
             let from = self.host.server.faults().count(&self.agent);
             let kafka = self.kafka.kafka(|kafka| kafka.clone());
             let well = self.look().await;
             let moved = self.turn().await;
+            let well = self.wait().await && well;
             let seen = self.host.server.faults().seen(&self.agent, from);
             let wrote = seen.iter().any(|seen| is_state(seen) && seen.asked.is_write());
-            let changed = self.kafka.kafka(|now| now.topics != kafka.topics);
-            if well && !moved && !wrote && !changed {
+            // The disk is real, and time is not: what is under way is waited for.
+            let under_way = seen.iter().any(|seen| seen.status.is_none() && seen.fault.is_none());
+            let changed = self
+                .kafka
+                .kafka(|now| now.topics != kafka.topics || now.acls != kafka.acls);
+            if well && !moved && !wrote && !changed && !under_way {
                 return;
             }
         }
