@@ -29,6 +29,8 @@ pub mod reasons {
     pub const CREATING: &str = "Creating";
     /// Pods are being replaced, one after the other.
     pub const ROLLING: &str = "Rolling";
+    /// Nodes are joining or leaving.
+    pub const CHANGING_MEMBERS: &str = "ChangingMembers";
     /// The cluster has no pool of nodes that vote, or none that serves.
     pub const NO_NODES: &str = "NoNodes";
     /// The object named in the spec is not there.

@@ -32,7 +32,7 @@ pub use acl::{
 };
 pub use cluster::{
     AllowedNamespaces, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, NamespacesFrom,
-    NodeStatus, QuorumStatus,
+    NodeStatus, QuorumStatus, Reassignment,
 };
 pub use pool::{
     Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeRole, Resources,

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use tubeway_operator::cluster::{Again, reconcile};
 use tubeway_operator::config::{Config, Images};
 use tubeway_operator::context::{Context, Parts};
 use tubeway_operator::error::Result;
-use tubeway_operator::health::{Depth, HealthReport, HealthSource};
+use tubeway_operator::kafka::{Depth, Kafka, Order, Registered, Report, Survey, TellError};
 use tubeway_operator::kafka_admin::AdminDirectory;
 use tubeway_operator::stream::Hubs;
-use tubeway_planner::{Health, Partition, PartitionId, Quorum};
+use tubeway_planner::{Directory, Health, Partition, PartitionId, Quorum, VoterSet};
 
 const CLUSTER: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkaclusters/demo";
 const POOL: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkanodepools/all";
@@ -29,19 +29,26 @@ const MAPS: &str = "/api/v1/namespaces/kafka/configmaps/";
 
 #[derive(Clone, Default)]
 struct Answer {
-    report: Arc<Mutex<Option<HealthReport>>>,
+    report: Arc<Mutex<Option<Report>>>,
     elected: Arc<Mutex<Vec<String>>>,
 }
 
 #[async_trait]
-impl HealthSource for Answer {
-    async fn look(&self, _cluster: &ClusterRef, _depth: Depth) -> Option<HealthReport> {
+impl Kafka for Answer {
+    async fn look(&self, _cluster: &ClusterRef, _depth: Depth) -> Option<Report> {
         self.report.lock().unwrap().clone()
     }
 
-    async fn elect(&self, _cluster: &ClusterRef, partitions: &[PartitionId]) {
-        let partitions = partitions.iter().map(ToString::to_string);
-        self.elected.lock().unwrap().extend(partitions);
+    async fn survey(&self, _cluster: &ClusterRef, _brokers: &BTreeSet<u32>) -> Option<Survey> {
+        None
+    }
+
+    async fn tell(&self, _cluster: &ClusterRef, order: &Order) -> Result<(), TellError> {
+        if let Order::Elect(partitions) = order {
+            let partitions = partitions.iter().map(ToString::to_string);
+            self.elected.lock().unwrap().extend(partitions);
+        }
+        Ok(())
     }
 }
 
@@ -63,7 +70,7 @@ impl World {
             identity: IdentityStore::new("cluster.local"),
             hubs: Hubs::default(),
             admins: AdminDirectory::with(|_| None),
-            health: Arc::new(health.clone()),
+            kafka: Arc::new(health.clone()),
             roots,
         });
         let world = Self {
@@ -126,13 +133,21 @@ impl World {
             partitions: Vec::new(),
             quorum,
         };
-        *self.health.report.lock().unwrap() = Some(HealthReport {
+        *self.health.report.lock().unwrap() = Some(Report {
             health,
             quorum: QuorumStatus {
                 leader: 0,
                 epoch: 4,
                 voters: vec![0, 1, 2],
             },
+            voters: VoterSet {
+                leader: Some(0),
+                voters: (0..3).map(|id| (id, Directory(id.into()))).collect(),
+                caught_up: (0..3).collect(),
+                observers: BTreeMap::new(),
+            },
+            brokers: (0..3).map(|id| (id, Registered::default())).collect(),
+            ..Report::default()
         });
     }
 }

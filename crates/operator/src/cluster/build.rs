@@ -5,7 +5,7 @@ mod pod;
 mod properties;
 mod sidecar;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolumeClaim, PersistentVolumeClaimSpec, Pod, Service, ServiceAccount,
@@ -33,8 +33,6 @@ pub use sidecar::{
 pub struct Objects {
     /// Who all nodes are.
     pub service_account: ServiceAccount,
-    /// Kafka's id and the first controllers; made once.
-    pub quorum: ConfigMap,
     /// The names of the nodes, and where clients begin.
     pub services: Vec<Service>,
     /// What each node is made of, by id.
@@ -64,6 +62,8 @@ pub struct Inputs<'a> {
     pub cluster: &'a ValidatedCluster,
     /// How the cluster began.
     pub founding: &'a Founding,
+    /// Nodes that begin the quorum, should their volumes be empty.
+    pub founders: &'a BTreeSet<u32>,
     /// Size that each claim has already, by its name: claims never shrink.
     pub claim_sizes: &'a BTreeMap<String, String>,
 }
@@ -94,16 +94,24 @@ pub fn build(inputs: Inputs<'_>) -> Objects {
             automount_service_account_token: Some(false),
             ..ServiceAccount::default()
         },
-        quorum: quorum_config_map(cluster, inputs.founding),
         services: vec![nodes_service(cluster), bootstrap_service(cluster)],
         nodes: nodes.collect(),
     }
 }
 
-/// The ConfigMap that says how a cluster began.
-pub fn quorum_config_map(cluster: &ValidatedCluster, founding: &Founding) -> ConfigMap {
+/// The ConfigMap that says how a cluster began, and whether it has.
+pub fn quorum_config_map(
+    cluster: &ValidatedCluster,
+    founding: &Founding,
+    founded: bool,
+) -> ConfigMap {
+    let mut metadata = meta::of_cluster(cluster, names::quorum_config_map(&cluster.key.name));
+    if founded {
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(labels::FOUNDED.to_owned(), true.to_string());
+    }
     ConfigMap {
-        metadata: meta::of_cluster(cluster, names::quorum_config_map(&cluster.key.name)),
+        metadata,
         data: Some([(QUORUM_KEY.to_owned(), founding.to_json())].into()),
         immutable: Some(true),
         ..ConfigMap::default()
@@ -190,13 +198,24 @@ impl NodeInputs<'_> {
     fn config_map(self) -> ConfigMap {
         let data = [
             (PROPERTIES_KEY.to_owned(), properties::render(self)),
-            (QUORUM_KEY.to_owned(), self.all.founding.to_json()),
+            (QUORUM_KEY.to_owned(), self.quorum().to_json()),
         ];
         ConfigMap {
             metadata: self.meta(names::pod_config(&self.pod_name())),
             data: Some(data.into()),
             ..ConfigMap::default()
         }
+    }
+
+    /// How an empty volume is formatted. A controller that lost its volume must
+    /// not begin the quorum anew: what the others have agreed on would be voted
+    /// on by one who has forgotten it. It joins them instead.
+    fn quorum(self) -> Founding {
+        let mut founding = self.all.founding.clone();
+        if !self.all.founders.contains(&self.id) {
+            founding.initial_controllers.clear();
+        }
+        founding
     }
 
     fn claim(self) -> PersistentVolumeClaim {

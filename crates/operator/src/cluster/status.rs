@@ -15,6 +15,7 @@ use tubeway_config::ports;
 use tubeway_planner::{NodeState, Plan};
 
 use super::founding::Founding;
+use super::membership::Change;
 use super::names;
 use super::validate::{InvalidCluster, ValidatedCluster};
 
@@ -29,10 +30,19 @@ pub(super) struct Findings<'a> {
     pub(super) nodes: &'a BTreeMap<u32, (NodeState, Option<String>)>,
     /// The next step.
     pub(super) plan: &'a Plan,
+    /// How far nodes are that join and leave.
+    pub(super) members: &'a MembersProgress,
     /// What the quorum's leader said, where it could be asked.
     pub(super) quorum: Option<QuorumStatus>,
     /// Pods of nodes whose sidecars are not up to date, with why.
     pub(super) behind: &'a BTreeMap<String, String>,
+}
+
+/// How far nodes are that join and leave, in words.
+#[derive(Debug, Default)]
+pub(super) struct MembersProgress {
+    /// What is waited for, or done next; empty when nobody joins or leaves.
+    pub(super) waits: Vec<String>,
 }
 
 /// The conditions that this controller sets, in one go.
@@ -99,8 +109,7 @@ impl Findings<'_> {
             let surplus: Vec<_> = surplus.iter().map(u32::to_string).collect();
             let _ = write!(
                 message,
-                "; nodes {} are no longer asked for and run on, because their partitions must be \
-                 moved away first",
+                "; nodes {} are no longer asked for and go when nothing is on them",
                 surplus.join(", ")
             );
         }
@@ -174,6 +183,10 @@ impl Findings<'_> {
         if !waits.is_empty() {
             return (true, reasons::WAITING_FOR_NODES, some_of(&waits));
         }
+        if !self.members.waits.is_empty() {
+            let message = some_of(&self.members.waits);
+            return (true, reasons::CHANGING_MEMBERS, message);
+        }
         (false, reasons::STABLE, "nothing is under way".to_owned())
     }
 
@@ -207,6 +220,30 @@ impl Findings<'_> {
                 ready: matches!(self.nodes.get(&id), Some((NodeState::Ready, _))),
             })
             .collect()
+    }
+}
+
+// === impl MembersProgress ===
+
+impl MembersProgress {
+    pub(super) fn of(change: &Change) -> Self {
+        let plan = &change.plan;
+        let mut waits: Vec<String> = plan.waits.iter().map(ToString::to_string).collect();
+        waits.extend(change.moves.impossible.iter().map(ToString::to_string));
+        let moves = &change.moves;
+        let now = moves.in_flight.partitions + moves.start.len();
+        if now + moves.left.partitions > 0 {
+            let later = moves.left.partitions;
+            waits.push(format!(
+                "{now} partitions are on the move, {later} more will be"
+            ));
+        }
+        let gone = plan.remove.iter().map(|id| format!("node {id} leaves"));
+        waits.extend(gone);
+        if waits.is_empty() {
+            waits.push("nodes are joining or leaving".to_owned());
+        }
+        Self { waits }
     }
 }
 

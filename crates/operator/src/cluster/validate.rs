@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use kube::ResourceExt;
-use tubeway_api::{KafkaCluster, KafkaNodePool, NodeRole, Resources};
+use tubeway_api::{KafkaCluster, KafkaNodePool, NodeRole, Reassignment, Resources};
 use tubeway_config::ClusterRef;
 use tubeway_planner::Assignment;
+use tubeway_planner::reassign::MoveLimits;
 use tubeway_policy::SpiffeId;
 
 use super::names;
@@ -36,6 +37,22 @@ pub struct ValidatedCluster {
     pub options: BTreeMap<String, String>,
     /// The pools, by name.
     pub pools: BTreeMap<String, ValidatedPool>,
+    /// How many pods may be replaced at the same time; none is a tenth of the
+    /// brokers.
+    pub max_unavailable: Option<usize>,
+    /// How replicas are moved.
+    pub reassignment: Reassigning,
+}
+
+/// How replicas are moved when brokers come and go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reassigning {
+    /// Whether new brokers get their share.
+    pub fill: bool,
+    /// Bytes a second and broker, at most.
+    pub rate: Option<u64>,
+    /// How much may be under way.
+    pub limits: MoveLimits,
 }
 
 /// A pool that can be built.
@@ -113,6 +130,11 @@ impl ValidatedCluster {
             .iter()
             .map(|pool| (pool.name_any(), validate_pool(&mut problems, pool, ids)))
             .collect();
+        let reassignment = validate_reassignment(&mut problems, &cluster.spec.reassignment);
+        if cluster.spec.max_unavailable.is_some_and(|n| n < 1) {
+            let value = cluster.spec.max_unavailable.unwrap_or_default();
+            problems.add("spec.maxUnavailable", value, "1 to 1000");
+        }
         let identity = names::node_id(&config.trust_domain, &key);
         let (Ok(identity), Ok(operator)) = (identity, config.operator_id()) else {
             problems.add("metadata.name", &key, "names that make a SPIFFE id");
@@ -129,6 +151,11 @@ impl ValidatedCluster {
             operator,
             options,
             pools,
+            max_unavailable: cluster
+                .spec
+                .max_unavailable
+                .and_then(|n| usize::try_from(n).ok()),
+            reassignment,
         };
         match validated.missing_role() {
             Some(role) => Err(InvalidCluster::NoNodes(role.as_str())),
@@ -150,10 +177,48 @@ impl ValidatedCluster {
         pools.map(|pool| pool.nodes.len()).sum()
     }
 
+    /// How many pods may be replaced at the same time.
+    pub fn max_unavailable(&self) -> usize {
+        let default = (self.count(NodeRole::Broker) / 10).max(1);
+        self.max_unavailable.unwrap_or(default)
+    }
+
     fn missing_role(&self) -> Option<NodeRole> {
         [NodeRole::Controller, NodeRole::Broker]
             .into_iter()
             .find(|role| self.count(*role) == 0)
+    }
+}
+
+fn validate_reassignment(problems: &mut Problems, spec: &Reassignment) -> Reassigning {
+    let at = |field: &str| format!("spec.reassignment.{field}");
+    let rate = spec.bytes_per_second.as_ref().map(|rate| {
+        let bytes = quantity::bytes(rate).unwrap_or_default();
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        if bytes == 0 {
+            problems.add(
+                at("bytesPerSecond"),
+                rate,
+                "an amount of bytes above zero, as in 50Mi",
+            );
+        }
+        bytes
+    });
+    let partitions = usize::try_from(spec.partitions_at_once).unwrap_or_default();
+    if !(1..=10_000).contains(&partitions) {
+        problems.add(
+            at("partitionsAtOnce"),
+            spec.partitions_at_once,
+            "1 to 10000",
+        );
+    }
+    Reassigning {
+        fill: spec.fill_new_brokers,
+        rate,
+        limits: MoveLimits {
+            partitions,
+            ..MoveLimits::default()
+        },
     }
 }
 
