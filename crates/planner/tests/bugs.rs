@@ -68,7 +68,11 @@ fn member(id: u32, leaves: bool) -> Member {
         wanted: if leaves { BTreeSet::new() } else { BOTH.into() },
         has: BOTH.into(),
         ready: true,
-        cordon: if leaves { Cordon::Cordoned } else { Cordon::Open },
+        cordon: if leaves {
+            Cordon::Cordoned
+        } else {
+            Cordon::Open
+        },
         replicas: Some(0),
     }
 }
@@ -107,7 +111,11 @@ fn strimzi_363_a_roll_goes_on_from_what_is_there() {
     let all = three([(Ready, false), (Ready, true), (Ready, false)]);
     let plan = next(&all, Some(&health(vec![])));
     assert_eq!(plan.outdated, [0, 2].into());
-    assert_eq!(plan.replace, [2].into(), "not the one that is done, and the leader last");
+    assert_eq!(
+        plan.replace,
+        [2].into(),
+        "not the one that is done, and the leader last"
+    );
 }
 
 /// After a back-off the roll took the active controller without a look at its
@@ -222,7 +230,12 @@ fn koperator_916_each_node_is_taken_once() {
 /// Several brokers were to leave, and their ids were not the last ones.
 #[test]
 fn koperator_263_brokers_with_any_ids_leave_together() {
-    let mut members = [member(0, false), member(4, true), member(7, false), member(9, true)];
+    let mut members = [
+        member(0, false),
+        member(4, true),
+        member(7, false),
+        member(9, true),
+    ];
     for leaves in [1, 3] {
         members[leaves].has = [NodeRole::Broker].into();
     }
@@ -262,7 +275,11 @@ fn koperator_776_a_broker_that_dies_while_it_drains_is_started_again() {
 #[test]
 fn zookeeper_513_a_volume_belongs_to_the_node_that_filled_it() {
     let (nodes, _) = assigned(ids(2, &[0], &[0, 5]));
-    assert_eq!(nodes, [0, 5].into(), "the id of the volume, not another with its data");
+    assert_eq!(
+        nodes,
+        [0, 5].into(),
+        "the id of the volume, not another with its data"
+    );
     let other = assign_ids(
         &[
             ("all".to_owned(), ids(0, &[], &[5])),

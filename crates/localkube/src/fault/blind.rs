@@ -23,7 +23,9 @@ fn coalesce(events: Vec<Bytes>) -> Vec<Bytes> {
     let mut kept: Vec<usize> = last.into_values().collect();
     kept.sort_unstable();
     let mut events: Vec<Option<Bytes>> = events.into_iter().map(Some).collect();
-    kept.into_iter().filter_map(|at| events[at].take()).collect()
+    kept.into_iter()
+        .filter_map(|at| events[at].take())
+        .collect()
 }
 
 /// Which object an event is about; bookmarks are all about one.
@@ -35,7 +37,11 @@ fn subject(event: &[u8]) -> String {
 }
 
 /// The same watch, blind until the client's requests are let go on.
-pub(super) fn watch(response: Response<Body>, faults: Arc<Faults>, client: String) -> Response<Body> {
+pub(super) fn watch(
+    response: Response<Body>,
+    faults: Arc<Faults>,
+    client: String,
+) -> Response<Body> {
     let (out, lines) = mpsc::channel(64);
     let mut body = response.into_body();
     tokio::spawn(async move {

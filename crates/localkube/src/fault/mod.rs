@@ -101,7 +101,9 @@ impl Faults {
 
     /// How many requests of a client have been seen.
     pub fn count(&self, client: &str) -> usize {
-        self.lock().get(client).map_or(0, |client| client.seen.len())
+        self.lock()
+            .get(client)
+            .map_or(0, |client| client.seen.len())
     }
 
     /// Waits until the client has met a crash: whoever runs it ends it now.

@@ -66,7 +66,9 @@ impl Faults {
     }
 
     fn client(&self, headers: &HeaderMap, query: &Query) -> Option<String> {
-        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let agent = headers
+            .get(USER_AGENT)
+            .and_then(|agent| agent.to_str().ok());
         let agent = agent.and_then(|agent| agent.split('/').next());
         let names = [agent, query.get("fieldManager")];
         let known = names.into_iter().flatten().find(|name| self.knows(name))?;
@@ -128,10 +130,13 @@ impl Passing<'_> {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let response = Arc::clone(&self.api).handle(request, self.peer.clone()).await;
+        let response = Arc::clone(&self.api)
+            .handle(request, self.peer.clone())
+            .await;
         let status = response.status().as_u16();
         let version = self.api.store.rv();
-        self.faults.answered(&self.client, self.number, status, version);
+        self.faults
+            .answered(&self.client, self.number, status, version);
         response
     }
 

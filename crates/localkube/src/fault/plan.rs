@@ -89,9 +89,7 @@ pub struct Plan {
 impl Asked {
     /// Whether it can change something. Reviews are questions that are asked by POST.
     pub fn is_write(&self) -> bool {
-        self.method != Method::GET
-            && self.method != Method::HEAD
-            && !self.path.ends_with("reviews")
+        self.method != Method::GET && self.method != Method::HEAD && !self.path.ends_with("reviews")
     }
 }
 
@@ -127,6 +125,14 @@ impl Rule {
     pub fn every(what: What, fault: Fault) -> Self {
         Self {
             count: u64::MAX,
+            ..Self::nth(what, 0, fault)
+        }
+    }
+
+    /// The first requests of a kind meet a fault.
+    pub fn first(what: What, count: u64, fault: Fault) -> Self {
+        Self {
+            count,
             ..Self::nth(what, 0, fault)
         }
     }

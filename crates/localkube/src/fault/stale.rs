@@ -76,10 +76,12 @@ mod tests {
 
     #[test]
     fn the_only_item_says_what_it_is() {
-        let list =
-            json!({ "kind": "PodList", "apiVersion": "v1", "items": [{ "metadata": { "name": "b" } }] });
+        let list = json!({ "kind": "PodList", "apiVersion": "v1", "items": [{ "metadata": { "name": "b" } }] });
         let item = only_item(list).unwrap();
-        assert_eq!((&item["kind"], &item["apiVersion"]), (&json!("Pod"), &json!("v1")));
+        assert_eq!(
+            (&item["kind"], &item["apiVersion"]),
+            (&json!("Pod"), &json!("v1"))
+        );
         assert!(only_item(json!({ "kind": "PodList", "items": [] })).is_none());
     }
 }

@@ -36,9 +36,8 @@ enum Disturbance {
 
 async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mut Report) {
     let calm = undisturbed(hosts.next().await, scenario).await;
-    let writes = (0..calm.writes()).flat_map(|n| {
-        FAULTS.map(|(kind, fault)| (kind, Disturbance::Write(n, fault)))
-    });
+    let writes = (0..calm.writes())
+        .flat_map(|n| FAULTS.map(|(kind, fault)| (kind, Disturbance::Write(n, fault))));
     let calls = (0..calm.calls)
         .flat_map(|n| CALL_FAULTS.map(|(kind, fault)| (kind, Disturbance::Call(n, fault))));
     for (kind, disturbance) in share.of(writes.chain(calls)) {

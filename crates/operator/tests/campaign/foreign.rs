@@ -20,9 +20,21 @@ fn meddlers() -> Vec<(&'static str, Step, Option<Step>)> {
         Step::Edit("services/demo-nodes", change)
     };
     vec![
-        ("a service is deleted", Step::Delete("services/demo-bootstrap"), None),
-        ("a node's options are deleted", Step::Delete("configmaps/demo-all-1-config"), None),
-        ("the account is deleted", Step::Delete("serviceaccounts/demo-node"), None),
+        (
+            "a service is deleted",
+            Step::Delete("services/demo-bootstrap"),
+            None,
+        ),
+        (
+            "a node's options are deleted",
+            Step::Delete("configmaps/demo-all-1-config"),
+            None,
+        ),
+        (
+            "the account is deleted",
+            Step::Delete("serviceaccounts/demo-node"),
+            None,
+        ),
         (
             "a port is changed",
             Step::Edit(
@@ -39,8 +51,16 @@ fn meddlers() -> Vec<(&'static str, Step, Option<Step>)> {
             ),
             None,
         ),
-        ("a label is added", label(json!("here")), Some(label(json!(null)))),
-        ("the user changes their mind", config(json!(7)), Some(config(json!(null)))),
+        (
+            "a label is added",
+            label(json!("here")),
+            Some(label(json!(null))),
+        ),
+        (
+            "the user changes their mind",
+            config(json!(7)),
+            Some(config(json!(null))),
+        ),
     ]
 }
 

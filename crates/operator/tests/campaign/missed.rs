@@ -17,22 +17,58 @@ fn events() -> Vec<Event> {
     let more = || pool("more", 2, &["broker"], &json!({}));
     vec![
         ("options", vec![config(json!(9))]),
-        ("options and back", vec![config(json!(9)), config(json!(null))]),
-        ("other options", vec![cluster(json!({ "config": { "log.retention.hours": 5 } }))]),
-        ("a larger heap", vec![pool_of(json!({ "jvm": { "heap": "512m" } }))]),
-        ("larger claims", vec![pool_of(json!({ "storage": { "size": "2Gi" } }))]),
-        ("pause and go on", vec![cluster(json!({ "pause": true })), cluster(json!({ "pause": false }))]),
+        (
+            "options and back",
+            vec![config(json!(9)), config(json!(null))],
+        ),
+        (
+            "other options",
+            vec![cluster(json!({ "config": { "log.retention.hours": 5 } }))],
+        ),
+        (
+            "a larger heap",
+            vec![pool_of(json!({ "jvm": { "heap": "512m" } }))],
+        ),
+        (
+            "larger claims",
+            vec![pool_of(json!({ "storage": { "size": "2Gi" } }))],
+        ),
+        (
+            "pause and go on",
+            vec![
+                cluster(json!({ "pause": true })),
+                cluster(json!({ "pause": false })),
+            ],
+        ),
         ("a pool", vec![more()]),
         ("up", vec![pool_of(json!({ "replicas": 4 }))]),
-        ("up and down", vec![pool_of(json!({ "replicas": 5 })), pool_of(json!({ "replicas": 3 }))]),
+        (
+            "up and down",
+            vec![
+                pool_of(json!({ "replicas": 5 })),
+                pool_of(json!({ "replicas": 3 })),
+            ],
+        ),
         ("pod 0 lost", vec![Step::Lose("pods/demo-all-0")]),
         ("pod 1 lost", vec![Step::Lose("pods/demo-all-1")]),
         ("pod 2 evicted", vec![Step::Evict("pods/demo-all-2")]),
         ("pod 0 deleted", vec![Step::Delete("pods/demo-all-0")]),
-        ("no bootstrap", vec![Step::Delete("services/demo-bootstrap")]),
-        ("no nodes service", vec![Step::Delete("services/demo-nodes")]),
-        ("no account", vec![Step::Delete("serviceaccounts/demo-node")]),
-        ("no options", vec![Step::Delete("configmaps/demo-all-1-config")]),
+        (
+            "no bootstrap",
+            vec![Step::Delete("services/demo-bootstrap")],
+        ),
+        (
+            "no nodes service",
+            vec![Step::Delete("services/demo-nodes")],
+        ),
+        (
+            "no account",
+            vec![Step::Delete("serviceaccounts/demo-node")],
+        ),
+        (
+            "no options",
+            vec![Step::Delete("configmaps/demo-all-1-config")],
+        ),
         ("no roots", vec![Step::Delete("configmaps/tubeway-ca-root")]),
     ]
 }
@@ -66,7 +102,9 @@ async fn part(share: Share) {
     let mut hosts = Hosts::new().await;
     let mut report = Report::new("missed events");
     let events = events();
-    let pairs = events.iter().flat_map(|a| events.iter().map(move |b| [a, b]));
+    let pairs = events
+        .iter()
+        .flat_map(|a| events.iter().map(move |b| [a, b]));
     for pair in share.of(pairs) {
         let calm = run(hosts.next().await, &pair, true).await;
         let blind = run(hosts.next().await, &pair, false).await;

@@ -56,7 +56,10 @@ pub(crate) struct Share {
 
 impl Run {
     pub(crate) fn writes(&self) -> usize {
-        self.seen.iter().filter(|seen| seen.asked.is_write()).count()
+        self.seen
+            .iter()
+            .filter(|seen| seen.asked.is_write())
+            .count()
     }
 
     /// Ends a world and keeps what it came to.
@@ -131,6 +134,9 @@ pub(crate) fn wrong(undisturbed: &Outcome, run: &Run, compare: Compare) -> Vec<S
     if undisturbed.voters != found.voters {
         wrong.push(format!("voters: {:?}", found.voters));
     }
+    if undisturbed.brokers != found.brokers {
+        wrong.push(format!("brokers: {}", found.brokers));
+    }
     let (a, b) = (&undisturbed.counts, &found.counts);
     let keys: BTreeSet<_> = a.keys().chain(b.keys()).collect();
     let counted = keys.into_iter().filter(|key| match compare {
@@ -182,8 +188,11 @@ impl Report {
         *self.counts.entry(kind.to_owned()).or_default() += 1;
         if !wrong.is_empty() {
             let shown = wrong.iter().take(6).cloned().collect::<Vec<_>>();
-            self.failures
-                .push(format!("{what} ({} problems): {}", wrong.len(), shown.join("; ")));
+            self.failures.push(format!(
+                "{what} ({} problems): {}",
+                wrong.len(),
+                shown.join("; ")
+            ));
         }
     }
 

@@ -60,6 +60,47 @@ pub(crate) fn of_clusters() -> Vec<Scenario> {
             vec![pool("more", 2, &["broker"], &json!({}))],
         ),
         scenario(
+            "brokers leave and take their claims along",
+            [
+                three(),
+                vec![
+                    pool(
+                        "more",
+                        2,
+                        &["broker"],
+                        &json!({ "storage": { "deleteClaim": true } }),
+                    ),
+                    Step::Settle,
+                    Step::Topic("wide", 5, 3),
+                    Step::Settle,
+                ],
+            ]
+            .concat(),
+            vec![Step::Edit(
+                "kafkanodepools/more",
+                json!({ "spec": { "replicas": 0 } }),
+            )],
+        ),
+        scenario(
+            "controllers come",
+            three(),
+            vec![pool("votes", 2, &["controller"], &json!({}))],
+        ),
+        scenario(
+            "a pool shrinks by a voter that has replicas",
+            vec![
+                cluster(&json!({ "version": "4.3.1" })),
+                pool("all", 4, &BOTH, &json!({})),
+                Step::Settle,
+                Step::Topic("orders", 4, 3),
+                Step::Settle,
+            ],
+            vec![Step::Edit(
+                "kafkanodepools/all",
+                json!({ "spec": { "replicas": 3 } }),
+            )],
+        ),
+        scenario(
             "a node's pod is lost",
             three(),
             vec![Step::Lose("pods/demo-all-1")],
@@ -86,7 +127,12 @@ pub(crate) fn of_clusters() -> Vec<Scenario> {
             "a cluster is deleted with its claims",
             vec![
                 cluster(&json!({ "version": "4.3.1" })),
-                pool("all", 3, &BOTH, &json!({ "storage": { "deleteClaim": true } })),
+                pool(
+                    "all",
+                    3,
+                    &BOTH,
+                    &json!({ "storage": { "deleteClaim": true } }),
+                ),
                 Step::Settle,
             ],
             vec![Step::Delete("kafkaclusters/demo")],
@@ -123,7 +169,7 @@ fn acl() -> Step {
                 "resource": { "type": "Topic", "name": "orders" }, "operations": ["Read"],
             },
             {
-                "principals": [{ "user": "CN=outside" }],
+                "principals": [{ "user": "User:CN=outside" }],
                 "resource": { "type": "Topic", "name": "orders" }, "operations": ["Read"],
             },
         ]},

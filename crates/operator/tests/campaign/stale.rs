@@ -18,11 +18,7 @@ fn stale(seen: &[Seen], back: usize) -> Plan {
     versions.dedup();
     let at = versions.len().saturating_sub(back.saturating_add(1));
     let version = versions.get(at).copied().unwrap_or(1);
-    let rule = Rule {
-        count: READS,
-        ..Rule::every(What::Read, Fault::Stale(version))
-    };
-    Plan::new([rule])
+    Plan::new([Rule::first(What::Read, READS, Fault::Stale(version))])
 }
 
 async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mut Report) {

@@ -39,7 +39,8 @@ pub(crate) const KINDS: [&str; 11] = [
 impl Namespace {
     /// A namespace that is made if it is not there.
     pub(crate) async fn make(client: Client, name: &str) -> Self {
-        let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        let object =
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         let _ = send(&client, Method::POST, "/api/v1/namespaces", &object).await;
         Self {
             client,
@@ -67,7 +68,10 @@ impl Namespace {
     pub(crate) async fn list(&self, kind: &str) -> Vec<Value> {
         let list = self.call(Method::GET, kind, &Value::Null).await;
         match list {
-            Ok(mut list) => list["items"].as_array_mut().map(std::mem::take).unwrap_or_default(),
+            Ok(mut list) => list["items"]
+                .as_array_mut()
+                .map(std::mem::take)
+                .unwrap_or_default(),
             Err(error) => panic!("list of {kind}: {error}"),
         }
     }
@@ -98,6 +102,14 @@ impl Namespace {
         body: &Value,
     ) -> Result<Value, kube::Error> {
         send(&self.client, method, &self.path(what), body).await
+    }
+
+    /// Changes the namespace itself.
+    pub(crate) async fn patch_itself(&self, patch: &Value) {
+        let path = format!("/api/v1/namespaces/{}", self.name);
+        send(&self.client, Method::PATCH, &path, patch)
+            .await
+            .unwrap();
     }
 
     /// Deletes the namespace with everything in it.

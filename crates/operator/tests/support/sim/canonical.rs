@@ -39,7 +39,11 @@ fn chances(all: &BTreeMap<String, Value>, namespace: &str) -> Vec<(String, Strin
         {
             chances.push((id.to_owned(), name("CLUSTER-ID")));
         }
-        for controller in quorum["initialControllers"].as_array().into_iter().flatten() {
+        for controller in quorum["initialControllers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             if let Some(id) = controller["directoryId"].as_str() {
                 chances.push((id.to_owned(), format!("DIRECTORY-{}", controller["id"])));
             }
@@ -70,10 +74,17 @@ fn canonical(mut object: Value, chances: &[(String, String)]) -> Value {
             )
         });
     }
-    if metadata["annotations"].as_object().is_none_or(serde_json::Map::is_empty) {
+    if metadata["annotations"]
+        .as_object()
+        .is_none_or(serde_json::Map::is_empty)
+    {
         metadata.as_object_mut().map(|m| m.remove("annotations"));
     }
-    for owner in metadata["ownerReferences"].as_array_mut().into_iter().flatten() {
+    for owner in metadata["ownerReferences"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+    {
         owner["uid"] = json!("UID");
     }
     for field in ["clusterIP", "clusterIPs"] {

@@ -14,6 +14,8 @@ pub(crate) struct Node {
     pub(crate) up: bool,
     pub(crate) broker: bool,
     pub(crate) controller: bool,
+    /// Of the folder that its metadata is in: another one on another volume.
+    pub(crate) directory: Uuid,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(crate) struct Partition {
     pub(crate) replicas: Vec<u32>,
     pub(crate) in_sync: BTreeSet<u32>,
     pub(crate) leader: Option<u32>,
+    /// Where it is moving to.
+    pub(crate) target: Option<Vec<u32>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +46,33 @@ pub(crate) struct Kafka {
     pub(crate) voters: BTreeSet<u32>,
     pub(crate) active: Option<u32>,
     pub(crate) epoch: i32,
+    /// Options that are set while brokers run, by broker; `None` is all of them.
+    pub(crate) options: BTreeMap<Option<u32>, BTreeMap<String, String>>,
+    /// Brokers that have ever registered and were not unregistered.
+    pub(crate) registered: BTreeSet<u32>,
+    /// The broker that is being asked.
+    pub(crate) asked: u32,
     /// What was made and taken away, and how often.
     pub(crate) effects: BTreeMap<String, u32>,
     next_id: u128,
+}
+
+// === impl Partition ===
+
+impl Partition {
+    /// Ends a move whose replicas have all arrived; whether it did.
+    fn arrive(&mut self) -> bool {
+        let all_there = |target: &Vec<u32>| target.iter().all(|id| self.in_sync.contains(id));
+        if !self.target.as_ref().is_some_and(all_there) {
+            return false;
+        }
+        self.replicas = self.target.take().unwrap_or_default();
+        self.in_sync.retain(|id| self.replicas.contains(id));
+        if self.leader.is_none_or(|id| !self.replicas.contains(&id)) {
+            self.leader = self.replicas.first().copied();
+        }
+        true
+    }
 }
 
 // === impl Topic ===
@@ -62,15 +90,21 @@ impl Topic {
 
 impl Kafka {
     /// A node is up and has joined; its replicas catch up at the next [`Kafka::step`].
-    pub(crate) fn start(&mut self, id: u32, broker: bool, controller: bool) {
-        self.nodes.insert(
-            id,
-            Node {
-                up: true,
-                broker,
-                controller,
-            },
-        );
+    pub(crate) fn start(&mut self, id: u32, broker: bool, controller: bool, directory: Uuid) {
+        let before = self.nodes.get(&id).map(|node| node.directory);
+        let node = Node {
+            up: true,
+            broker,
+            controller,
+            directory,
+        };
+        self.nodes.insert(id, node);
+        if broker {
+            self.registered.insert(id);
+        }
+        if before.is_some_and(|before| before != directory) {
+            self.forget(id);
+        }
         self.settle_quorum();
         for partition in self.partitions() {
             if partition.leader.is_none() && partition.in_sync.contains(&id) {
@@ -112,8 +146,59 @@ impl Kafka {
                     moved = true;
                 }
             }
+            moved |= partition.arrive();
         }
         moved
+    }
+
+    /// Begins a move; nothing is done to a partition that is there already.
+    pub(crate) fn reassign(&mut self, topic: &str, index: usize, target: Vec<u32>) -> bool {
+        let found = self.topics.get_mut(topic);
+        let Some(partition) = found.and_then(|t| t.partitions.get_mut(index)) else {
+            return false;
+        };
+        let old = partition.replicas.clone();
+        partition.replicas.clone_from(&target);
+        let leaving = old.into_iter().filter(|id| !target.contains(id));
+        partition.replicas.extend(leaving);
+        partition.target = Some(target);
+        true
+    }
+
+    /// The voter's vote goes; false if it has none.
+    pub(crate) fn remove_voter(&mut self, id: u32) -> bool {
+        let voted = self.voters.remove(&id);
+        if voted {
+            self.count(format!("remove voter {id}"));
+            if self.active == Some(id) {
+                self.active = None;
+            }
+            self.settle_quorum();
+        }
+        voted
+    }
+
+    /// The controller gets a vote; false if it has one.
+    pub(crate) fn add_voter(&mut self, id: u32) -> bool {
+        let new = self.voters.insert(id);
+        if new {
+            self.count(format!("add voter {id}"));
+        }
+        new
+    }
+
+    /// Everything that a node had is gone with its volume.
+    fn forget(&mut self, id: u32) {
+        let up = self.up();
+        for partition in self.partitions() {
+            if partition.in_sync.len() > 1 {
+                partition.in_sync.remove(&id);
+            }
+            if partition.leader == Some(id) {
+                let heirs = partition.in_sync.intersection(&up);
+                partition.leader = heirs.copied().next();
+            }
+        }
     }
 
     /// Makes a topic; its id, or none if there is one of the name.
@@ -201,7 +286,7 @@ impl Kafka {
     /// Whether a majority of the voters is up.
     pub(crate) fn has_quorum(&self) -> bool {
         let up = self.up();
-        self.voters.intersection(&up).count() > self.voters.len() / 2
+        self.voters.is_empty() || self.voters.intersection(&up).count() > self.voters.len() / 2
     }
 
     /// Replicas on a node.
@@ -221,8 +306,12 @@ impl Kafka {
     }
 
     fn brokers(&self) -> Vec<u32> {
-        let brokers = self.nodes.iter().filter(|(_, node)| node.broker);
-        brokers.map(|(id, _)| *id).collect()
+        let open = |id: &u32| {
+            let options = self.options.get(&Some(*id));
+            !options.is_some_and(|options| options.contains_key("cordoned.log.dirs"))
+        };
+        let brokers = self.nodes.iter().filter(|(_, node)| node.broker && node.up);
+        brokers.map(|(id, _)| *id).filter(open).collect()
     }
 
     fn partition(&self, index: usize, replicas: usize) -> Partition {
@@ -234,6 +323,7 @@ impl Kafka {
             in_sync: replicas.iter().copied().collect(),
             leader: replicas.first().copied(),
             replicas,
+            target: None,
         }
     }
 

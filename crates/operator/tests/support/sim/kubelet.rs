@@ -47,7 +47,13 @@ pub(crate) async fn step(api: &Namespace, kafka: &SimKafka) -> bool {
                 has("kafka.tubeway.dev/controller"),
             );
             found(api, kafka).await;
-            kafka.kafka(|kafka| id.map(|id| kafka.start(id, broker, controller)));
+            let claim = format!(
+                "persistentvolumeclaims/data-{}",
+                text(&pod["metadata"]["name"])
+            );
+            let claim = api.get(&claim).await.unwrap_or_default();
+            let directory = text(&claim["metadata"]["uid"]).parse().unwrap_or_default();
+            kafka.kafka(|kafka| id.map(|id| kafka.start(id, broker, controller, directory)));
         }
     }
     kafka.kafka(|kafka| {
@@ -69,7 +75,10 @@ async fn found(api: &Namespace, kafka: &SimKafka) {
     let map = api.get("configmaps/demo-quorum").await.unwrap_or_default();
     let text = map["data"]["quorum.json"].as_str().unwrap_or("{}");
     let quorum: Value = serde_json::from_str(text).unwrap();
-    let voters = quorum["initialControllers"].as_array().into_iter().flatten();
+    let voters = quorum["initialControllers"]
+        .as_array()
+        .into_iter()
+        .flatten();
     let voters = voters.filter_map(|voter| voter["id"].as_u64());
     kafka.kafka(|kafka| kafka.voters = voters.map(|id| id as u32).collect());
 }

@@ -16,7 +16,7 @@ use tubeway_operator::cluster::{Again, reconcile};
 use tubeway_operator::config::{Config, Images};
 use tubeway_operator::context::{Context, Parts};
 use tubeway_operator::error::Result;
-use tubeway_operator::health::KafkaHealth;
+use tubeway_operator::kafka::RealKafka;
 use tubeway_operator::kafka_admin::{Admin, AdminDirectory, BrokerAddress};
 use tubeway_operator::stream::Hubs;
 use tubeway_operator::zones::{Places, ZoneSource};
@@ -62,7 +62,7 @@ impl Life {
             config: Arc::new(config()),
             identity: IdentityStore::new("cluster.local"),
             hubs: Hubs::default(),
-            health: Arc::new(KafkaHealth::new(admins.clone())),
+            kafka: Arc::new(RealKafka::new(admins.clone())),
             admins,
             roots,
         });

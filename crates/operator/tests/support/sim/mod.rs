@@ -2,7 +2,11 @@
 //! Kafka, all in this process and without real time. What goes wrong in it is
 //! up to the test.
 
-#![allow(dead_code, reason = "each test binary uses a part of this")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses a part of this"
+)]
 
 pub(crate) mod answers;
 pub(crate) mod api;

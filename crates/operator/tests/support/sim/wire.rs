@@ -137,6 +137,14 @@ impl SimKafka {
             DeleteAclsRequest delete_acls
             DescribeQuorumRequest describe_quorum
             ElectLeadersRequest elect_leaders
+            DescribeClusterRequest describe_cluster
+            DescribeLogDirsRequest describe_log_dirs
+            AlterPartitionReassignmentsRequest reassign
+            ListPartitionReassignmentsRequest list_reassignments
+            AddRaftVoterRequest add_voter
+            RemoveRaftVoterRequest remove_voter
+            UnregisterBrokerRequest unregister
+            UpdateFeaturesRequest update_features
         }
     }
 
@@ -202,6 +210,7 @@ impl SimKafka {
             if !self.is_up(node) {
                 return Ok(());
             }
+            self.kafka(|kafka| kafka.asked = node);
             match self.answer(frame.into()).await {
                 Some(bytes) => stream.write_all(&bytes).await?,
                 None => return Ok(()),
@@ -246,7 +255,9 @@ pub(crate) fn api_versions() -> BTreeMap<i16, (i16, i16)> {
         MetadataRequest CreateTopicsRequest DeleteTopicsRequest CreatePartitionsRequest
         DescribeConfigsRequest IncrementalAlterConfigsRequest DescribeAclsRequest
         CreateAclsRequest DeleteAclsRequest DescribeQuorumRequest ElectLeadersRequest
-        ApiVersionsRequest
+        ApiVersionsRequest DescribeClusterRequest DescribeLogDirsRequest
+        AlterPartitionReassignmentsRequest ListPartitionReassignmentsRequest AddRaftVoterRequest
+        RemoveRaftVoterRequest UnregisterBrokerRequest UpdateFeaturesRequest
     )
 }
 

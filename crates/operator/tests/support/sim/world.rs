@@ -59,6 +59,9 @@ pub(crate) struct World<'a> {
     pub(crate) problems: Vec<String>,
     /// Lives that have ended.
     pub(crate) crashes: usize,
+    /// Most nodes that were out at the same time.
+    pub(crate) most_pods_out: usize,
+    neighbour: Option<Namespace>,
     /// What to do to the plan when the operator starts again.
     pub(crate) at_restart: Option<AtRestart>,
     access: bool,
@@ -74,6 +77,8 @@ pub(crate) struct Outcome {
     pub(crate) topics: BTreeMap<String, Topic>,
     pub(crate) acls: Vec<String>,
     pub(crate) voters: BTreeSet<u32>,
+    /// Registered brokers, and options that are set while they run.
+    pub(crate) brokers: String,
     /// What was made and deleted, and how often.
     pub(crate) counts: BTreeMap<String, u32>,
 }
@@ -136,8 +141,35 @@ impl<'a> World<'a> {
             life,
             problems: Vec::new(),
             crashes: 0,
+            most_pods_out: 0,
+            neighbour: None,
             at_restart: None,
             access,
+        }
+    }
+
+    /// A second namespace beside the world's own.
+    pub(crate) async fn neighbour(&mut self, patch: &Value) -> Namespace {
+        let client = self.host.server.local_client("neighbour").await.unwrap();
+        let name = format!("{}-neighbour", self.api.name);
+        let neighbour = Namespace::make(client, &name).await;
+        neighbour.patch_itself(patch).await;
+        self.neighbour = Some(neighbour.clone());
+        neighbour
+    }
+
+    /// A KafkaTopic of the neighbour's.
+    pub(crate) async fn neighbours_topic(&self, name: &str) -> Value {
+        let Some(neighbour) = &self.neighbour else {
+            return Value::Null;
+        };
+        let topic = neighbour.get(&format!("kafkatopics/{name}")).await;
+        topic.unwrap_or_default()
+    }
+
+    pub(crate) async fn end_neighbour(&self) {
+        if let Some(neighbour) = &self.neighbour {
+            neighbour.end().await;
         }
     }
 
@@ -175,7 +207,10 @@ impl<'a> World<'a> {
             Step::Lose(what) => self.api.kill(what).await.map(drop),
             Step::Evict(what) => {
                 let over = json!({ "status": { "phase": "Failed", "reason": "Evicted" } });
-                self.api.edit(&format!("{what}/status"), &over).await.map(drop)
+                self.api
+                    .edit(&format!("{what}/status"), &over)
+                    .await
+                    .map(drop)
             }
             Step::Topic(name, partitions, replicas) => {
                 self.kafka.kafka(|kafka| {
@@ -238,14 +273,24 @@ impl<'a> World<'a> {
     /// The world around the operator takes one step; whether anything moved.
     pub(crate) async fn turn(&mut self) -> bool {
         let took = self.pods_taken();
-        let before = self.kafka.kafka(|kafka| (kafka.below_minimum(), kafka.has_quorum()));
+        let before = self
+            .kafka
+            .kafka(|kafka| (kafka.below_minimum(), kafka.has_quorum()));
         let moved = kubelet::step(&self.api, &self.kafka).await;
-        let after = self.kafka.kafka(|kafka| (kafka.below_minimum(), kafka.has_quorum()));
+        let after = self
+            .kafka
+            .kafka(|kafka| (kafka.below_minimum(), kafka.has_quorum()));
+        let out = self
+            .kafka
+            .kafka(|kafka| kafka.nodes.values().filter(|n| !n.up).count());
+        self.most_pods_out = self.most_pods_out.max(out);
         if took {
             let new = after.0.iter().filter(|p| !before.0.contains(p));
-            self.problems.extend(new.map(|p| format!("the operator took a pod: {p}")));
+            self.problems
+                .extend(new.map(|p| format!("the operator took a pod: {p}")));
             if before.1 && !after.1 {
-                self.problems.push("the operator took the quorum".to_owned());
+                self.problems
+                    .push("the operator took the quorum".to_owned());
             }
         }
         let caught_up = self.kafka.kafka(super::kafka::Kafka::step);
@@ -261,9 +306,13 @@ impl<'a> World<'a> {
             let moved = self.turn().await;
             let well = self.wait().await && well;
             let seen = self.host.server.faults().seen(&self.agent, from);
-            let wrote = seen.iter().any(|seen| is_state(seen) && seen.asked.is_write());
+            let wrote = seen
+                .iter()
+                .any(|seen| is_state(seen) && seen.asked.is_write());
             // The disk is real, and time is not: what is under way is waited for.
-            let under_way = seen.iter().any(|seen| seen.status.is_none() && seen.fault.is_none());
+            let under_way = seen
+                .iter()
+                .any(|seen| seen.status.is_none() && seen.fault.is_none());
             let changed = self
                 .kafka
                 .kafka(|now| now.topics != kafka.topics || now.acls != kafka.acls);
@@ -277,7 +326,12 @@ impl<'a> World<'a> {
             .rev()
             .filter(|seen| seen.asked.is_write())
             .take(4)
-            .map(|seen| format!("{} {} {:?}", seen.asked.method, seen.asked.path, seen.status))
+            .map(|seen| {
+                format!(
+                    "{} {} {:?}",
+                    seen.asked.method, seen.asked.path, seen.status
+                )
+            })
             .collect();
         self.problems
             .push(format!("never quiet; the last writes: {}", last.join(", ")));
@@ -297,6 +351,15 @@ impl<'a> World<'a> {
                 topics: kafka.topics.clone(),
                 acls: kafka.acls.iter().map(|acl| format!("{acl:?}")).collect(),
                 voters: kafka.voters.clone(),
+                brokers: format!(
+                    "{:?} {:?}",
+                    kafka.registered,
+                    kafka
+                        .options
+                        .iter()
+                        .filter(|(_, set)| !set.is_empty())
+                        .collect::<Vec<_>>()
+                ),
                 counts,
             }
         });
