@@ -77,6 +77,9 @@ impl<'a> Writer<'a> {
         if live.is_some_and(|live| contains(&to_json(live), &to_json(&desired))) {
             return Ok(false);
         }
+        if live.is_none() {
+            self.check_free(&desired).await?;
+        }
         let params = PatchParams::apply(self.manager).force();
         self.metrics.wrote(self.controller);
         self.api(&desired)
@@ -85,6 +88,25 @@ impl<'a> Writer<'a> {
             .map_err(Error::kubernetes(about("apply", &desired)))?;
         tracing::info!(object = %about("", &desired), "applied");
         Ok(true)
+    }
+
+    /// Refuses a name that another cluster's object has: applying would take it
+    /// over, and its volume with it. `a` with a pool `b-c` and `a-b` with a pool
+    /// `c` want the same names.
+    async fn check_free<K: Object>(&self, desired: &K) -> Result<()> {
+        let Some(own) = desired.labels().get(labels::CLUSTER) else {
+            return Ok(());
+        };
+        let found = self.api(desired).get_opt(&desired.name_any()).await;
+        let found = found.map_err(Error::kubernetes(about("read", desired)))?;
+        let owner = found.and_then(|found| found.labels().get(labels::CLUSTER).cloned());
+        match owner {
+            Some(owner) if owner != *own => Err(Error::Taken {
+                object: about("", desired),
+                owner,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Makes an object that must not be there yet; returns what is there then.
