@@ -222,10 +222,13 @@ impl Report {
 // === impl Share ===
 
 impl Share {
-    /// This test's part of a list.
+    /// This test's part of a list: all of it by halves, or every so manyth where
+    /// `TUBEWAY_CAMPAIGN_EVERY` says so.
     pub(crate) fn of<T>(self, all: impl IntoIterator<Item = T>) -> Vec<T> {
+        let every = std::env::var("TUBEWAY_CAMPAIGN_EVERY").ok();
+        let every = every.map_or(1, |text| text.parse().expect("a number"));
         let numbered = all.into_iter().enumerate();
-        let ours = numbered.filter(|(i, _)| i % self.of == self.number);
+        let ours = numbered.filter(|(i, _)| i % (self.of * every) == self.number * every);
         ours.map(|(_, one)| one).collect()
     }
 }
