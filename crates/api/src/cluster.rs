@@ -36,6 +36,13 @@ pub struct KafkaClusterSpec {
     /// Version of Apache Kafka that the nodes run, as in `4.3.1`.
     #[schemars(regex(pattern = r"^[0-9]+\.[0-9]+\.[0-9]+$"))]
     pub version: String,
+    /// Release whose metadata and features the cluster uses, as in `4.3`. Without
+    /// it: that of `version`, once all nodes run it. To be able to go back to an
+    /// older version, keep that one's release here until the new one has proved
+    /// itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]+\.[0-9]+$"))]
+    pub metadata_version: Option<String>,
     /// Kafka options of all nodes. Those that make up the mesh (listeners,
     /// logins, ids, folders) belong to the operator and are refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -114,7 +121,7 @@ pub struct KafkaClusterStatus {
     /// `metadata.generation` of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Progressing`, `AccessApplied`, `SidecarsInSync`.
+    /// `Ready`, `Progressing`, `ConfigApplied`, `AccessApplied`, `SidecarsInSync`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -124,6 +131,10 @@ pub struct KafkaClusterStatus {
     /// Version of Apache Kafka that all nodes run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kafka_version: Option<String>,
+    /// Release whose metadata the cluster uses, as in `4.3`. No node can run an
+    /// older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata_version: Option<String>,
     /// The nodes, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeStatus>,

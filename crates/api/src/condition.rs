@@ -9,6 +9,9 @@ pub mod types {
     pub const READY: &str = "Ready";
     /// The operator is on its way to what the spec asks for.
     pub const PROGRESSING: &str = "Progressing";
+    /// Kafka has the options that brokers take while they run, and the features
+    /// of the release that the cluster is to use.
+    pub const CONFIG_APPLIED: &str = "ConfigApplied";
     /// The access rules in force are those that RBAC asks for.
     pub const ACCESS_APPLIED: &str = "AccessApplied";
     /// Every sidecar has taken the newest configuration.

@@ -35,8 +35,8 @@ pub use cluster::{
     NodeStatus, QuorumStatus, Reassignment,
 };
 pub use pool::{
-    Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeRole, Resources,
-    Storage,
+    Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeOverride, NodeRole,
+    Resources, Storage,
 };
 pub use quota::{
     ExcessAttempts, KafkaQuota, KafkaQuotaSpec, KafkaQuotaStatus, QuotaApis, QuotaClientIds,

@@ -3,6 +3,9 @@
 pub mod build;
 mod controller;
 pub mod dereference;
+pub mod dynamic;
+mod farewell;
+pub mod features;
 pub mod founding;
 mod membership;
 pub mod names;

@@ -77,6 +77,7 @@ fn written(objects: &Objects, quorum: &ConfigMap) -> Outputs {
     let json = |object: &dyn erased::Json| object.json();
     add("serviceaccount", json(&objects.service_account));
     add("configmap", json(quorum));
+    add("poddisruptionbudget", json(&objects.budget));
     for service in &objects.services {
         add("service", json(service));
     }

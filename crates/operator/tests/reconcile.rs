@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use support::FakeApi;
 use tubeway_api::QuorumStatus;
+use tubeway_api::labels;
 use tubeway_config::ClusterRef;
 use tubeway_identity::IdentityStore;
 use tubeway_operator::cluster::{Again, reconcile};
@@ -201,6 +202,54 @@ async fn a_lost_pod_comes_back_with_its_id_name_and_volume() {
 }
 
 #[tokio::test]
+async fn a_node_whose_volume_is_gone_comes_back_on_another() {
+    let world = World::new();
+    world.settle().await;
+    world.make_ready();
+    world.settle().await;
+    let path = format!("{CLAIMS}data-demo-all-1");
+    let uid = |path: &str| world.api.get(path).unwrap()["metadata"]["uid"].clone();
+    let (claim, pod) = (uid(&path), uid(&format!("{PODS}demo-all-1")));
+    world
+        .api
+        .edit(&path, |claim| claim["status"]["phase"] = json!("Lost"));
+    world.settle().await;
+    assert_ne!(uid(&path), claim);
+    assert_ne!(uid(&format!("{PODS}demo-all-1")), pod);
+    assert_eq!(world.pods().len(), 3);
+    let standing = |path: &str| {
+        let claim = world.api.get(path).unwrap();
+        claim["metadata"]["annotations"][labels::STANDING].clone()
+    };
+    assert_eq!(standing(&path), Value::Null, "it is new again");
+    assert_eq!(standing(&format!("{CLAIMS}data-demo-all-0")), "member");
+}
+
+#[tokio::test]
+async fn a_controller_that_lost_its_volume_founds_nothing() {
+    let world = World::new();
+    world.settle().await;
+    let quorum = || -> Value {
+        let map = world.api.get(&format!("{MAPS}demo-all-1-config")).unwrap();
+        serde_json::from_str(map["data"]["quorum.json"].as_str().unwrap()).unwrap()
+    };
+    let founders = |quorum: &Value| quorum["initialControllers"].as_array().unwrap().len();
+    assert_eq!(founders(&quorum()), 3);
+    world.healthy();
+    world.make_ready();
+    world.settle().await;
+    let map = world.api.get(&format!("{MAPS}demo-quorum")).unwrap();
+    assert_eq!(map["metadata"]["annotations"][labels::FOUNDED], "true");
+    assert_eq!(founders(&quorum()), 0, "nobody founds it again");
+    let pods = world.pods();
+    world.api.remove(&format!("{CLAIMS}data-demo-all-1"));
+    world.api.remove(&format!("{PODS}demo-all-1"));
+    world.settle().await;
+    assert_eq!(world.pods(), pods);
+    assert_eq!(founders(&quorum()), 0);
+}
+
+#[tokio::test]
 async fn deleted_services_and_drift_are_put_right() {
     let world = World::new();
     world.settle().await;
@@ -388,7 +437,13 @@ async fn a_cluster_made_again_over_its_volumes_is_the_same_cluster() {
     world.settle().await;
     let map = format!("{MAPS}demo-quorum");
     let founding = world.api.get(&map).unwrap()["data"].clone();
-    for part in [PODS, MAPS, "/services/", "/serviceaccounts/"] {
+    for part in [
+        PODS,
+        MAPS,
+        "/services/",
+        "/serviceaccounts/",
+        "/poddisruptionbudgets/",
+    ] {
         for path in world.api.paths(part) {
             world.api.remove(&path);
         }
@@ -434,7 +489,7 @@ async fn a_paused_cluster_and_one_that_is_deleted_are_left_alone() {
         c["spec"]["pause"] = json!(false);
         c["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     });
-    assert_eq!(world.look().await.unwrap(), Again::Never);
+    assert_eq!(world.look().await.unwrap(), Again::Soon, "pods are there");
     assert_eq!(world.api.take_writes(), Vec::<String>::new());
 }
 

@@ -11,8 +11,9 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolumeClaim, PersistentVolumeClaimSpec, Pod, Service, ServiceAccount,
     ServicePort, ServiceSpec, VolumeResourceRequirements,
 };
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tubeway_api::{NodeRole, labels};
 use tubeway_config::ports;
@@ -35,6 +36,8 @@ pub struct Objects {
     pub service_account: ServiceAccount,
     /// The names of the nodes, and where clients begin.
     pub services: Vec<Service>,
+    /// Lets nobody evict a node: that is for the operator to do.
+    pub budget: PodDisruptionBudget,
     /// What each node is made of, by id.
     pub nodes: BTreeMap<u32, NodeObjects>,
 }
@@ -95,6 +98,7 @@ pub fn build(inputs: Inputs<'_>) -> Objects {
             ..ServiceAccount::default()
         },
         services: vec![nodes_service(cluster), bootstrap_service(cluster)],
+        budget: budget(cluster),
         nodes: nodes.collect(),
     }
 }
@@ -154,6 +158,22 @@ fn bootstrap_service(cluster: &ValidatedCluster) -> Service {
             ..ServiceSpec::default()
         }),
         ..Service::default()
+    }
+}
+
+/// How many pods are ready says nothing about partitions, so none may go.
+fn budget(cluster: &ValidatedCluster) -> PodDisruptionBudget {
+    PodDisruptionBudget {
+        metadata: meta::of_cluster(cluster, names::budget(&cluster.key.name)),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(0)),
+            selector: Some(LabelSelector {
+                match_labels: Some(meta::selector(&cluster.key.name)),
+                ..LabelSelector::default()
+            }),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        ..PodDisruptionBudget::default()
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -31,6 +32,8 @@ pub struct Observed {
     pub config_maps: BTreeMap<String, ConfigMap>,
     /// Its Services, by name.
     pub services: BTreeMap<String, Service>,
+    /// Its PodDisruptionBudgets, by name.
+    pub budgets: BTreeMap<String, PodDisruptionBudget>,
     /// Its ServiceAccounts, by name.
     pub accounts: BTreeMap<String, ServiceAccount>,
     /// Objects of an earlier cluster of this name that are still on their way
@@ -70,6 +73,7 @@ impl Observed {
             pods: owned(list(client, namespace, name).await?, &uid, &mut left_over),
             config_maps: owned(list(client, namespace, name).await?, &uid, &mut left_over),
             services: owned(list(client, namespace, name).await?, &uid, &mut left_over),
+            budgets: owned(list(client, namespace, name).await?, &uid, &mut left_over),
             accounts: owned(list(client, namespace, name).await?, &uid, &mut left_over),
             // Claims outlive a cluster on purpose, so no owner is asked for.
             claims: by_name(list(client, namespace, name).await?),

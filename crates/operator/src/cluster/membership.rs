@@ -146,7 +146,13 @@ impl Situation<'_> {
             !member.wanted.contains(&NodeRole::Controller)
                 || voters.is_some_and(|voters| voters.contains_key(&id))
         });
-        ready && votes && !plan.uncordon.contains(&id)
+        // A pod may be ready before its broker may lead: it would be filled with
+        // nothing.
+        let serves = member.is_none_or(|member| {
+            let broker = self.report.and_then(|report| report.brokers.get(&id));
+            !member.wanted.contains(&NodeRole::Broker) || broker.is_some_and(|b| !b.fenced)
+        });
+        ready && votes && serves && !plan.uncordon.contains(&id)
     }
 
     /// Says on the claims who is on the way out, and who comes back.
@@ -159,8 +165,10 @@ impl Situation<'_> {
         let wanted = leaving.chain(strays).filter_map(|(id, leaves)| {
             let seen = self.observed.standing(id);
             let wanted = if plan.remove.contains(&id) {
+                // A pod on its way out says nothing any more; what it said counts.
+                let said = seen == Standing::Left { empty: true };
                 Standing::Left {
-                    empty: plan.release.contains(&id),
+                    empty: said || plan.release.contains(&id),
                 }
             } else if leaves {
                 Standing::Leaving

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tubeway_api::condition::reasons;
@@ -15,6 +15,9 @@ use tubeway_planner::{Limits, Node, NodeState, Plan, plan};
 
 use super::build::{self, Inputs, NodeObjects, Objects, QUORUM_KEY};
 use super::dereference::Observed;
+use super::dynamic;
+use super::farewell;
+use super::features;
 use super::founding::Founding;
 use super::membership::Situation;
 use super::status::{self, Findings, MembersProgress};
@@ -54,6 +57,7 @@ struct Outcome<'a> {
     nodes: &'a [Node],
     plan: &'a Plan,
     members: &'a MembersProgress,
+    refused: Option<&'a [String]>,
     report: Option<Report>,
 }
 
@@ -67,16 +71,14 @@ struct Look<'a> {
 /// Looks at the cluster and takes every step that can be taken now.
 pub async fn reconcile(ctx: &Context, key: &ClusterRef) -> Result<Again> {
     let Some(observed) = Observed::read(&ctx.client, &key.namespace, &key.name).await? else {
-        ctx.topologies.forget(key);
-        ctx.access.forget(key);
-        ctx.zones.forget(key);
-        ctx.quotas.forget(key);
-        ctx.admins.remove(key);
+        farewell::forget(ctx, key);
         return Ok(Again::Never);
     };
     if observed.cluster.metadata.deletion_timestamp.is_some() {
         // What it owns goes by itself; making anything now would get in the way.
-        return Ok(Again::Never);
+        let uid = observed.cluster.uid().unwrap_or_default();
+        let left = farewell::hurry(ctx, key, &uid).await?;
+        return Ok(if left == 0 { Again::Never } else { Again::Soon });
     }
     let look = Look {
         write: Writer::new(ctx.client.clone(), &ctx.metrics, CONTROLLER),
@@ -89,6 +91,12 @@ pub async fn reconcile(ctx: &Context, key: &ClusterRef) -> Result<Again> {
         Err(taken @ Error::Taken { .. }) => look.stop(reasons::CONFLICT, &taken.to_string()).await,
         taken => taken,
     }
+}
+
+/// Whether Kubernetes says that there is no volume behind the claim any more.
+fn is_lost(claim: &PersistentVolumeClaim) -> bool {
+    let phase = claim.status.as_ref().and_then(|s| s.phase.as_deref());
+    phase == Some("Lost")
 }
 
 /// Whether the pod became ready a moment ago.
@@ -170,6 +178,10 @@ impl Look<'_> {
             self.begin(&founding, &nodes, report.is_some()).await?;
         }
         let members = self.change_members(situation).await?;
+        let refused = match &report {
+            Some(report) => Some(self.configure(&cluster, &nodes, report).await),
+            None => None,
+        };
         if !plan.elect.is_empty() && leaders_come_back(&cluster) {
             let order = Order::Elect(plan.elect.clone());
             // Nothing depends on it: a later plan asks again.
@@ -181,9 +193,36 @@ impl Look<'_> {
             nodes: &nodes,
             plan: &plan,
             members: &members,
+            refused: refused.as_deref(),
             report,
         })
         .await
+    }
+
+    /// Tells Kafka which options and features it is to have; returns what it says
+    /// against them.
+    async fn configure(
+        &self,
+        cluster: &ValidatedCluster,
+        nodes: &[Node],
+        report: &Report,
+    ) -> Vec<String> {
+        let changes = dynamic::changes(&cluster.dynamic, &report.defaults);
+        let options = (!changes.is_empty()).then_some(Order::Defaults(changes));
+        // Features are what old nodes could not read.
+        let runs = |node: &Node| node.current && node.state == NodeState::Ready;
+        let feature = if nodes.iter().all(runs) {
+            features::next(cluster.release, &report.features)
+        } else {
+            None
+        };
+        let mut refused = Vec::new();
+        for order in options.into_iter().chain(feature) {
+            if let Err(problem) = self.tell_kafka(&order).await {
+                refused.push(problem);
+            }
+        }
+        refused
     }
 
     /// Says why nothing is done.
@@ -234,6 +273,9 @@ impl Look<'_> {
         let account = &objects.service_account;
         let live = self.observed.accounts.get(&account.name_any());
         self.write.apply(account, live).await?;
+        let budget = &objects.budget;
+        let live = self.observed.budgets.get(&budget.name_any());
+        self.write.apply(budget, live).await?;
         for service in &objects.services {
             let live = self.observed.services.get(&service.name_any());
             self.write.apply(service, live).await?;
@@ -282,6 +324,10 @@ impl Look<'_> {
     async fn take_plan(&self, objects: &Objects, plan: &Plan) -> Result<()> {
         for (id, node) in &objects.nodes {
             let claim = self.observed.claims.get(&node.claim.name_any());
+            if let Some(claim) = claim.filter(|claim| is_lost(claim)) {
+                self.give_up(claim, self.pod(node)).await?;
+                continue;
+            }
             self.write.apply(&node.claim, claim).await?;
             if plan.create.contains(id) {
                 self.create_node(node, claim.is_some()).await?;
@@ -314,6 +360,21 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// Lets go of a claim whose volume is gone, and of the pod that waits for it:
+    /// the node comes back on another.
+    async fn give_up(&self, claim: &PersistentVolumeClaim, pod: Option<&Pod>) -> Result<()> {
+        if claim.metadata.deletion_timestamp.is_none() {
+            self.write.delete(claim).await?;
+            let note = format!("the volume of claim {} is gone", claim.name_any());
+            let live = &self.observed.cluster;
+            self.tell(live, "VolumeLost", "Replace", note, true).await;
+        }
+        match pod.filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+            Some(pod) => self.write.delete(pod).await,
+            None => Ok(()),
+        }
+    }
+
     async fn create_node(&self, node: &NodeObjects, had_claim: bool) -> Result<()> {
         self.apply_config(node).await?;
         self.write.create(&node.pod).await?;
@@ -343,6 +404,7 @@ impl Look<'_> {
             nodes,
             plan,
             members,
+            refused,
             report,
         } = outcome;
         let now = Timestamp::now();
@@ -363,6 +425,8 @@ impl Look<'_> {
             nodes: &seen,
             plan,
             members,
+            metadata: report.as_ref().and_then(|r| features::written(&r.features)),
+            refused,
             quorum: report.map(|report| report.quorum),
             behind: &behind,
         };

@@ -14,6 +14,7 @@ use tubeway_api::{
 use tubeway_config::ports;
 use tubeway_planner::{NodeState, Plan};
 
+use super::features::Release;
 use super::founding::Founding;
 use super::membership::Change;
 use super::names;
@@ -34,6 +35,11 @@ pub(super) struct Findings<'a> {
     pub(super) members: &'a MembersProgress,
     /// What the quorum's leader said, where it could be asked.
     pub(super) quorum: Option<QuorumStatus>,
+    /// The release whose metadata the cluster uses, where it could be asked.
+    pub(super) metadata: Option<Release>,
+    /// What Kafka said against the options and features that it was told; empty
+    /// is nothing, none is that it was not told.
+    pub(super) refused: Option<&'a [String]>,
     /// Pods of nodes whose sidecars are not up to date, with why.
     pub(super) behind: &'a BTreeMap<String, String>,
 }
@@ -65,6 +71,12 @@ impl Findings<'_> {
         conditions.set(types::READY, Some(done), reason, message);
         let (busy, reason, message) = self.progress();
         conditions.set(types::PROGRESSING, Some(busy), reason, message);
+        if let Some(refused) = self.refused {
+            let (applied, reason, message) = config(refused);
+            conditions.set(types::CONFIG_APPLIED, Some(applied), reason, message);
+        } else {
+            conditions.keep(types::CONFIG_APPLIED);
+        }
         let (in_sync, reason, message) = self.sidecars();
         conditions.set(types::SIDECARS_IN_SYNC, Some(in_sync), reason, message);
         let old = live.status.as_ref();
@@ -78,6 +90,10 @@ impl Findings<'_> {
             } else {
                 old.and_then(|status| status.kafka_version.clone())
             },
+            metadata_version: self
+                .metadata
+                .map(|release| release.to_string())
+                .or_else(|| old.and_then(|status| status.metadata_version.clone())),
             nodes: self.node_statuses(),
             quorum: self
                 .quorum
@@ -245,6 +261,14 @@ impl MembersProgress {
         }
         Self { waits }
     }
+}
+
+fn config(refused: &[String]) -> (bool, &'static str, String) {
+    if refused.is_empty() {
+        let message = "Kafka has all options and features of the spec".to_owned();
+        return (true, reasons::APPLIED, message);
+    }
+    (false, reasons::KAFKA_ERROR, refused.join("; "))
 }
 
 /// The status of a cluster that is not built: the one before, with conditions

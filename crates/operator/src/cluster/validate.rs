@@ -3,17 +3,20 @@
 mod jvm;
 mod options;
 pub(crate) mod quantity;
+mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use kube::ResourceExt;
-use tubeway_api::{KafkaCluster, KafkaNodePool, NodeRole, Reassignment, Resources};
+use tubeway_api::{KafkaCluster, KafkaNodePool, NodeRole, Reassignment, Resources, labels};
 use tubeway_config::ClusterRef;
 use tubeway_planner::Assignment;
 use tubeway_planner::reassign::MoveLimits;
 use tubeway_policy::SpiffeId;
 
+use super::dynamic::{MIN_IN_SYNC, is_dynamic};
+use super::features::Release;
 use super::names;
 use crate::config::Config;
 
@@ -33,8 +36,12 @@ pub struct ValidatedCluster {
     pub identity: SpiffeId,
     /// SPIFFE id of the operator.
     pub operator: SpiffeId,
-    /// Kafka options of all nodes, as text.
+    /// Kafka options of all nodes that brokers read at their start, as text.
     pub options: BTreeMap<String, String>,
+    /// Those that brokers take while they run.
+    pub dynamic: BTreeMap<String, String>,
+    /// Release whose features the cluster is to use.
+    pub release: Release,
     /// The pools, by name.
     pub pools: BTreeMap<String, ValidatedPool>,
     /// How many pods may be replaced at the same time; none is a tenth of the
@@ -66,12 +73,18 @@ pub struct ValidatedPool {
     pub nodes: BTreeSet<u32>,
     /// Those of them that are no longer asked for.
     pub surplus: BTreeSet<u32>,
+    /// What says that all pods are to be replaced, whenever it is another.
+    pub restart: Vec<String>,
     /// Size of each node's claim.
     pub storage: String,
     /// StorageClass of the claims.
     pub storage_class: Option<String>,
     /// Whether the claims go with the cluster.
     pub delete_claim: bool,
+    /// Kafka options of all its nodes, over the cluster's.
+    pub options: BTreeMap<String, String>,
+    /// Kafka options of single nodes, over the pool's, by id.
+    pub node_options: BTreeMap<u32, BTreeMap<String, String>>,
     /// All flags for the Java runtime.
     pub jvm_flags: Vec<String>,
     /// `logger=LEVEL` for each logger with a level of its own.
@@ -124,11 +137,18 @@ impl ValidatedCluster {
             name: cluster.name_any(),
         };
         check_name(&mut problems, "metadata.name", &key.name, 32);
-        check_version(&mut problems, &cluster.spec.version);
-        let options = options::check(&mut problems, &cluster.spec.config);
+        let release = version::check(&mut problems, cluster);
+        let options = options::check(&mut problems, "spec.config", &cluster.spec.config);
+        let (dynamic, options) = options.into_iter().partition(|(name, _)| is_dynamic(name));
         let pools: BTreeMap<_, _> = pools
             .iter()
-            .map(|pool| (pool.name_any(), validate_pool(&mut problems, pool, ids)))
+            .map(|pool| {
+                let mut valid = validate_pool(&mut problems, pool, ids);
+                let marks = [cluster.annotations(), pool.annotations()];
+                let marks = marks.into_iter().filter_map(|a| a.get(labels::RESTART));
+                valid.restart = marks.cloned().collect();
+                (pool.name_any(), valid)
+            })
             .collect();
         let reassignment = validate_reassignment(&mut problems, &cluster.spec.reassignment);
         if cluster.spec.max_unavailable.is_some_and(|n| n < 1) {
@@ -143,13 +163,15 @@ impl ValidatedCluster {
         if !problems.0.is_empty() {
             return Err(InvalidCluster::Spec(problems.0));
         }
-        let validated = Self {
+        let mut validated = Self {
             uid: cluster.uid().unwrap_or_default(),
             version: cluster.spec.version.clone(),
             key,
             identity,
             operator,
             options,
+            dynamic,
+            release,
             pools,
             max_unavailable: cluster
                 .spec
@@ -157,6 +179,7 @@ impl ValidatedCluster {
                 .and_then(|n| usize::try_from(n).ok()),
             reassignment,
         };
+        validated.keep_in_sync();
         match validated.missing_role() {
             Some(role) => Err(InvalidCluster::NoNodes(role.as_str())),
             None => Ok(validated),
@@ -175,6 +198,23 @@ impl ValidatedCluster {
     pub fn count(&self, role: NodeRole) -> usize {
         let pools = self.pools.values().filter(|p| p.roles.contains(&role));
         pools.map(|pool| pool.nodes.len()).sum()
+    }
+
+    /// How many replicas must be in sync unless a topic says otherwise.
+    pub fn min_in_sync(&self) -> &'static str {
+        if self.count(NodeRole::Broker) >= 3 {
+            "2"
+        } else {
+            "1"
+        }
+    }
+
+    /// Kafka is always told how many replicas must be in sync.
+    fn keep_in_sync(&mut self) {
+        let default = self.min_in_sync().to_owned();
+        self.dynamic
+            .entry(MIN_IN_SYNC.to_owned())
+            .or_insert(default);
     }
 
     /// How many pods may be replaced at the same time.
@@ -242,13 +282,23 @@ fn validate_pool(problems: &mut Problems, pool: &KafkaNodePool, ids: &Assignment
     }
     let jvm_flags = jvm::flags(problems, &name, &spec.jvm);
     let loggers = jvm::loggers(problems, &name, &spec.loggers);
+    let options = options::check_own(problems, &at("spec.config"), &spec.config);
+    let node_options = spec.nodes.iter().filter_map(|node| {
+        let field = at(&format!("spec.nodes[{}].config", node.id));
+        let options = options::check_own(problems, &field, &node.config);
+        Some((u32::try_from(node.id).ok()?, options))
+    });
+    let node_options = node_options.collect();
     ValidatedPool {
         roles: spec.roles.clone(),
         nodes: ids.nodes.get(&name).cloned().unwrap_or_default(),
         surplus: ids.surplus.get(&name).cloned().unwrap_or_default(),
+        restart: Vec::new(),
         storage: spec.storage.size.clone(),
         storage_class: spec.storage.class.clone(),
         delete_claim: spec.storage.delete_claim,
+        options,
+        node_options,
         jvm_flags,
         loggers,
         resources: spec.resources.clone(),
@@ -269,15 +319,6 @@ fn check_name(problems: &mut Problems, field: &str, name: &str, max: usize) {
             name,
             format!("at most {max} of a-z, 0-9 and '-', beginning with a letter"),
         );
-    }
-}
-
-fn check_version(problems: &mut Problems, version: &str) {
-    let parts: Vec<Option<u32>> = version.split('.').map(|part| part.parse().ok()).collect();
-    let supported = matches!(parts.as_slice(), [Some(major), Some(minor), Some(_)]
-        if (*major, *minor) >= (3, 9));
-    if !supported {
-        problems.add("spec.version", version, "a Kafka version from 3.9.0 on");
     }
 }
 

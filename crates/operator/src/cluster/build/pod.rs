@@ -47,7 +47,10 @@ pub(super) fn build(node: NodeInputs<'_>, config: &ConfigMap) -> Pod {
         .data
         .as_ref()
         .and_then(|data| data.get(PROPERTIES_KEY));
-    let digest = meta::digest(&[&spec, &*labels, &properties]);
+    let mut digest = meta::digest(&[&spec, &*labels, &properties]);
+    if !node.pool.restart.is_empty() {
+        digest = meta::digest(&[&digest, &node.pool.restart]);
+    }
     metadata.annotations = Some([(labels::SPEC_HASH.to_owned(), digest)].into());
     metadata.owner_references = Some(vec![node.owner()]);
     Pod {
