@@ -187,6 +187,8 @@ impl Report {
     pub(crate) fn add(&mut self, kind: &str, what: &str, wrong: &[String]) {
         *self.counts.entry(kind.to_owned()).or_default() += 1;
         if !wrong.is_empty() {
+            // At once, too: the whole takes minutes.
+            println!("{}: {what}: {wrong:?}", self.class);
             let shown = wrong.iter().take(6).cloned().collect::<Vec<_>>();
             self.failures.push(format!(
                 "{what} ({} problems): {}",

@@ -55,6 +55,32 @@ pub(crate) fn of_clusters() -> Vec<Scenario> {
             )],
         ),
         scenario(
+            "an option that needs no restart",
+            three(),
+            vec![Step::Edit(
+                "kafkaclusters/demo",
+                json!({ "spec": { "config": { "log.retention.ms": 9 } } }),
+            )],
+        ),
+        scenario(
+            "metadata of an older release, and its Kafka",
+            [
+                three(),
+                vec![
+                    Step::Edit(
+                        "kafkaclusters/demo",
+                        json!({ "spec": { "metadataVersion": "4.2" } }),
+                    ),
+                    Step::Settle,
+                ],
+            ]
+            .concat(),
+            vec![Step::Edit(
+                "kafkaclusters/demo",
+                json!({ "spec": { "version": "4.2.0" } }),
+            )],
+        ),
+        scenario(
             "a pool is added",
             three(),
             vec![pool("more", 2, &["broker"], &json!({}))],

@@ -29,6 +29,7 @@ pub(crate) fn objects() -> Vec<Base> {
             "demo",
             json!({
                 "version": "4.3.1",
+                "metadataVersion": "4.2",
                 "config": { "log.roll.hours": 3 },
                 "allowedNamespaces": { "from": "Selector", "selector": {
                     "matchLabels": { "team": "a" },
@@ -52,6 +53,8 @@ pub(crate) fn objects() -> Vec<Base> {
                 "jvm": { "heap": "256m", "options": ["-Da=b"] },
                 "resources": { "requests": { "cpu": "1" }, "limits": { "memory": "1Gi" } },
                 "loggers": { "kafka.log": "INFO" },
+                "config": { "num.io.threads": 9 },
+                "nodes": [{ "id": 1, "config": { "num.network.threads": 7 } }],
             }),
         ),
         base(

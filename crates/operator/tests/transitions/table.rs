@@ -62,6 +62,10 @@ fn brokers_roll() -> Vec<Step> {
 pub(crate) fn entry(field: &str) -> Entry {
     match field {
         "KafkaCluster spec.version" => to([json!("4.3.2")]),
+        "KafkaCluster spec.metadataVersion" => to([json!("4.1"), Value::Null]),
+        "KafkaNodePool spec.config" => to([json!({ "num.io.threads": 10 }), json!({})]),
+        "KafkaNodePool spec.nodes[].config" => to([json!({ "num.network.threads": 8 })]),
+        "KafkaNodePool spec.nodes[].id" => to([json!(2)]),
         "KafkaCluster spec.config" => to([
             json!({ "log.roll.hours": 4 }),
             json!({ "log.roll.hours": 3, "num.partitions": 9 }),

@@ -46,15 +46,17 @@ const VOTER_NOT_FOUND: i16 = 127;
 const BROKER_NOT_REGISTERED: i16 = 102;
 const TOPIC: i8 = 2;
 /// The metadata version of Kafka 4.3.
-const NEWEST_METADATA: i16 = 29;
+const NEWEST_METADATA: i16 = 30;
 /// Partitions and replicas of topics that leave it to the cluster.
 const DEFAULT: (i32, i16) = (1, 3);
 
 pub(crate) fn versions(
-    _: &mut Kafka,
+    kafka: &mut Kafka,
     _: &k::ApiVersionsRequest,
     _: Option<i16>,
 ) -> k::ApiVersionsResponse {
+    let level = kafka.features.get("metadata.version").copied();
+    let level = level.unwrap_or(NEWEST_METADATA);
     let metadata_version = text("metadata.version");
     let supported = SupportedFeatureKey::default()
         .with_name(metadata_version.clone())
@@ -62,8 +64,8 @@ pub(crate) fn versions(
         .with_max_version(NEWEST_METADATA);
     let finalized = FinalizedFeatureKey::default()
         .with_name(metadata_version)
-        .with_min_version_level(NEWEST_METADATA)
-        .with_max_version_level(NEWEST_METADATA);
+        .with_min_version_level(level)
+        .with_max_version_level(level);
     let keys = api_versions().into_iter().map(|(key, (min, max))| {
         ApiVersion::default()
             .with_api_key(key)
@@ -581,9 +583,15 @@ pub(crate) fn unregister(
 }
 
 pub(crate) fn update_features(
-    _: &mut Kafka,
-    _: &k::UpdateFeaturesRequest,
+    kafka: &mut Kafka,
+    request: &k::UpdateFeaturesRequest,
     refusal: Option<i16>,
 ) -> k::UpdateFeaturesResponse {
+    for update in &request.feature_updates {
+        if refusal.is_none() {
+            let name = update.feature.to_string();
+            kafka.features.insert(name, update.max_version_level);
+        }
+    }
     k::UpdateFeaturesResponse::default().with_error_code(refusal.unwrap_or(0))
 }

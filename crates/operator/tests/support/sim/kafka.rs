@@ -50,6 +50,8 @@ pub(crate) struct Kafka {
     pub(crate) options: BTreeMap<Option<u32>, BTreeMap<String, String>>,
     /// Brokers that have ever registered and were not unregistered.
     pub(crate) registered: BTreeSet<u32>,
+    /// Features that were brought to a level; `metadata.version` begins at the newest.
+    pub(crate) features: BTreeMap<String, i16>,
     /// The broker that is being asked.
     pub(crate) asked: u32,
     /// What was made and taken away, and how often.

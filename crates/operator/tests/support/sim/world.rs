@@ -272,7 +272,7 @@ impl<'a> World<'a> {
 
     /// The world around the operator takes one step; whether anything moved.
     pub(crate) async fn turn(&mut self) -> bool {
-        let took = self.pods_taken();
+        let took = self.pods_taken() && !self.is_ending().await;
         let before = self
             .kafka
             .kafka(|kafka| (kafka.below_minimum(), kafka.has_quorum()));
@@ -352,7 +352,8 @@ impl<'a> World<'a> {
                 acls: kafka.acls.iter().map(|acl| format!("{acl:?}")).collect(),
                 voters: kafka.voters.clone(),
                 brokers: format!(
-                    "{:?} {:?}",
+                    "{:?} {:?} {:?}",
+                    kafka.features,
                     kafka.registered,
                     kafka
                         .options
@@ -372,6 +373,12 @@ impl<'a> World<'a> {
         let pods = deletions.iter().any(|(path, _)| path.contains("/pods/"));
         deletions.clear();
         pods
+    }
+
+    /// Whether the cluster is gone or on its way: then everything may go.
+    async fn is_ending(&self) -> bool {
+        let cluster = self.api.get("kafkaclusters/demo").await;
+        cluster.is_none_or(|cluster| cluster["metadata"]["deletionTimestamp"].is_string())
     }
 
     fn check_deletions(&mut self) {
