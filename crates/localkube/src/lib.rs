@@ -8,6 +8,7 @@ pub mod agent;
 mod api;
 mod auth;
 mod controllers;
+pub mod fault;
 pub mod logs;
 mod objects;
 pub mod pure;

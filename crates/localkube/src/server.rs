@@ -1,6 +1,7 @@
 //! The server: a listener, TLS, and the API behind it.
 
 mod kubeconfig;
+mod local;
 mod pki;
 
 use std::io;
@@ -12,8 +13,9 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -22,6 +24,7 @@ use crate::api::{Api, now};
 use crate::auth::tokens::{KeyError, Subject, Tokens};
 use crate::auth::{MASTERS, User, bootstrap};
 use crate::controllers;
+use crate::fault::Faults;
 use crate::logs::LogSource;
 use crate::store::{Key, Store, StoreError};
 use pki::Pki;
@@ -91,7 +94,15 @@ pub struct Server {
     api: Arc<Api>,
     address: SocketAddr,
     pki: Pki,
+    faults: Arc<Faults>,
     tasks: Vec<JoinHandle<()>>,
+}
+
+/// What every connection leads to.
+#[derive(Clone)]
+struct Front {
+    api: Arc<Api>,
+    faults: Arc<Faults>,
 }
 
 // === impl Config ===
@@ -135,17 +146,28 @@ impl Server {
         let api = Arc::new(Api::new(store, tokens, pki.ca_pem().to_owned()));
         furnish(&api, address.port()).await?;
         let acceptor = TlsAcceptor::from(pki.server_config()?);
+        let faults = Faults::none();
+        let front = Front {
+            api: api.clone(),
+            faults: faults.clone(),
+        };
         let tasks = vec![
             tokio::spawn(controllers::run(api.clone())),
-            tokio::spawn(serve(listener, acceptor, api.clone())),
+            tokio::spawn(serve(listener, acceptor, front)),
         ];
         tracing::info!(%address, state = %config.state_dir.display(), "kubernetes api is up");
         Ok(Self {
             api,
             address,
             pki,
+            faults,
             tasks,
         })
+    }
+
+    /// The faults that requests meet: none unless a test asks for them.
+    pub fn faults(&self) -> &Arc<Faults> {
+        &self.faults
     }
 
     /// `https://address:port`
@@ -268,19 +290,19 @@ async fn furnish(api: &Arc<Api>, port: u16) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor, api: Arc<Api>) {
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, front: Front) {
     let open = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = api.stop.cancelled() => break,
+            () = front.api.stop.cancelled() => break,
         };
         match accepted {
             Ok((stream, _)) => {
                 tokio::spawn(connection(
                     stream,
                     acceptor.clone(),
-                    api.clone(),
+                    front.clone(),
                     open.watcher(),
                 ));
             }
@@ -300,7 +322,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, api: Arc<Api>) {
 async fn connection(
     stream: TcpStream,
     acceptor: TlsAcceptor,
-    api: Arc<Api>,
+    front: Front,
     open: hyper_util::server::graceful::Watcher,
 ) {
     // Answers are small and waited for.
@@ -312,20 +334,36 @@ async fn connection(
     };
     let certificates = stream.get_ref().1.peer_certificates();
     let peer: Option<User> = certificates.and_then(|chain| pki::user_of(chain.first()?));
-    let service = service_fn(move |request| {
-        let (api, peer) = (api.clone(), peer.clone());
-        async move { Ok::<_, std::convert::Infallible>(api.handle(request, peer).await) }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new());
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Some(Duration::from_secs(30)));
-    let connection = builder
-        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-        .into_owned();
+    let connection = front.connection(stream, peer);
     if let Err(error) = open.watch(connection).await {
         tracing::debug!(%error, "connection ended");
+    }
+}
+
+// === impl Front ===
+
+impl Front {
+    /// Serves HTTP on a stream whose other end is `peer`.
+    fn connection<S>(
+        self,
+        stream: S,
+        peer: Option<User>,
+    ) -> impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(move |request| {
+            let (front, peer) = (self.clone(), peer.clone());
+            async move { front.faults.pass(front.api, request, peer).await }
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new());
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Some(Duration::from_secs(30)));
+        builder
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            .into_owned()
     }
 }

@@ -77,6 +77,15 @@ impl<'a> Writer<'a> {
         if live.is_some_and(|live| contains(&to_json(live), &to_json(&desired))) {
             return Ok(false);
         }
+        match live {
+            None => self.check_free(&desired).await?,
+            Some(live) => {
+                if let Some(lists) = other_lists(&to_json(live), &to_json(&desired)) {
+                    self.put_lists(live, lists).await?;
+                    return Ok(true);
+                }
+            }
+        }
         let params = PatchParams::apply(self.manager).force();
         self.metrics.wrote(self.controller);
         self.api(&desired)
@@ -85,6 +94,44 @@ impl<'a> Writer<'a> {
             .map_err(Error::kubernetes(about("apply", &desired)))?;
         tracing::info!(object = %about("", &desired), "applied");
         Ok(true)
+    }
+
+    /// Makes lists of exactly the object that was seen what they should be.
+    /// Applying would leave in them what others have put there, as another port
+    /// of the same name, which the API server then refuses for good.
+    async fn put_lists<K: Object>(&self, live: &K, mut lists: Value) -> Result<()> {
+        lists["metadata"]["uid"] = live.uid().into();
+        lists["metadata"]["resourceVersion"] = live.resource_version().into();
+        let params = PatchParams {
+            field_manager: Some(self.manager.to_owned()),
+            ..PatchParams::default()
+        };
+        self.metrics.wrote(self.controller);
+        self.api(live)
+            .patch(&live.name_any(), &params, &Patch::Merge(lists))
+            .await
+            .map_err(Error::kubernetes(about("put right", live)))?;
+        tracing::info!(object = %about("", live), "lists put right");
+        Ok(())
+    }
+
+    /// Refuses a name that another cluster's object has: applying would take it
+    /// over, and its volume with it. `a` with a pool `b-c` and `a-b` with a pool
+    /// `c` want the same names.
+    async fn check_free<K: Object>(&self, desired: &K) -> Result<()> {
+        let Some(own) = desired.labels().get(labels::CLUSTER) else {
+            return Ok(());
+        };
+        let found = self.api(desired).get_opt(&desired.name_any()).await;
+        let found = found.map_err(Error::kubernetes(about("read", desired)))?;
+        let owner = found.and_then(|found| found.labels().get(labels::CLUSTER).cloned());
+        match owner {
+            Some(owner) if owner != *own => Err(Error::Taken {
+                object: about("", desired),
+                owner,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Makes an object that must not be there yet; returns what is there then.
@@ -182,6 +229,23 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// The lists of `desired` that are others in `live`, as a merge patch. A list
+/// that is not there yet is none of them.
+fn other_lists(live: &Value, desired: &Value) -> Option<Value> {
+    match (live, desired) {
+        (Value::Object(live), Value::Object(desired)) => {
+            let fields = desired.iter().filter_map(|(name, wanted)| {
+                let other = other_lists(live.get(name)?, wanted)?;
+                Some((name.clone(), other))
+            });
+            let fields: serde_json::Map<_, _> = fields.collect();
+            (!fields.is_empty()).then(|| fields.into())
+        }
+        (Value::Array(_), Value::Array(_)) => (!contains(live, desired)).then(|| desired.clone()),
+        _ => None,
+    }
+}
+
 /// Whether `live` has everything that `desired` has; it may have more, which
 /// others or the API server filled in.
 pub(crate) fn contains(live: &Value, desired: &Value) -> bool {
@@ -238,6 +302,26 @@ mod tests {
             &desired
         ));
         assert!(!contains(&json!({}), &desired));
+    }
+
+    #[test]
+    fn lists_that_others_have_changed_are_put_right_as_a_whole() {
+        let desired = json!({ "spec": { "type": "A", "ports": [{ "port": 1 }] } });
+        for ports in [
+            json!([{ "port": 2 }]),
+            json!([{ "port": 1 }, { "port": 2 }]),
+            json!([]),
+        ] {
+            let live = json!({ "spec": { "type": "B", "ports": ports } });
+            let wanted = json!({ "spec": { "ports": [{ "port": 1 }] } });
+            assert_eq!(other_lists(&live, &desired), Some(wanted));
+        }
+        for live in [
+            json!({ "spec": { "ports": [{ "port": 1, "protocol": "TCP" }] } }),
+            json!({ "spec": {} }),
+        ] {
+            assert_eq!(other_lists(&live, &desired), None);
+        }
     }
 
     #[test]

@@ -15,6 +15,17 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+    /// An object of the name that is needed belongs to another cluster.
+    #[error(
+        "{object} belongs to KafkaCluster {owner}: names of clusters and pools must not lead to the \
+         same names of objects; give the pool or the cluster another name"
+    )]
+    Taken {
+        /// Kind, namespace and name.
+        object: String,
+        /// Name of the cluster that it belongs to.
+        owner: String,
+    },
     /// An object says something that the operator did not write.
     #[error("{object} is damaged: {problem}; {remedy}")]
     Damaged {
@@ -49,7 +60,7 @@ impl Error {
                 kube::Error::Api(status) => Some(status),
                 _ => None,
             },
-            Self::Damaged { .. } => None,
+            Self::Damaged { .. } | Self::Taken { .. } => None,
         }
     }
 
@@ -63,7 +74,7 @@ impl Error {
     pub fn full(&self) -> String {
         match self {
             Self::Kubernetes { what, source } => format!("{what} failed: {source}"),
-            damaged @ Self::Damaged { .. } => damaged.to_string(),
+            other => other.to_string(),
         }
     }
 }

@@ -87,7 +87,11 @@ pub async fn reconcile(ctx: &Context, key: &ClusterRef) -> Result<Again> {
         observed,
         key: key.clone(),
     };
-    look.take().await
+    match look.take().await {
+        // Nothing changes that by itself, and somebody has to know.
+        Err(taken @ Error::Taken { .. }) => look.stop(reasons::CONFLICT, &taken.to_string()).await,
+        taken => taken,
+    }
 }
 
 /// Whether the pod became ready a moment ago.
@@ -106,7 +110,7 @@ fn leaders_come_back(cluster: &ValidatedCluster) -> bool {
 // === impl Look ===
 
 impl Look<'_> {
-    async fn take(self) -> Result<Again> {
+    async fn take(&self) -> Result<Again> {
         let live = &self.observed.cluster;
         let now = Timestamp::now();
         let ids = self.observed.assign_ids();

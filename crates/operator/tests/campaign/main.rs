@@ -1,0 +1,17 @@
+//! Everything that can go wrong, at every point at which it can.
+//!
+//! Each scenario runs once undisturbed; then again and again, each time with one
+//! disturbance. In the end everything must be as in the undisturbed run, made
+//! and deleted as often, and nothing may have happened on the way that may
+//! never happen (`World::problems`).
+
+#[path = "../support/sim/mod.rs"]
+mod sim;
+
+mod every_write;
+mod foreign;
+mod leaders;
+mod missed;
+mod run;
+mod scenarios;
+mod stale;

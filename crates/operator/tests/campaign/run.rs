@@ -1,0 +1,236 @@
+//! One run of a scenario, and what was wrong with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tubeway_localkube::fault::{Plan, Seen};
+
+use crate::scenarios::Scenario;
+use crate::sim::{CallFault, Host, Outcome, World, difference};
+
+/// Runs on one server, before the next begins with an empty disk.
+const RUNS_A_HOST: usize = 150;
+
+/// What a run came to.
+pub(crate) struct Run {
+    pub(crate) outcome: Outcome,
+    pub(crate) problems: Vec<String>,
+    /// All requests since the scenario's question was asked.
+    pub(crate) seen: Vec<Seen>,
+    /// Calls to Kafka since then.
+    pub(crate) calls: usize,
+}
+
+/// What counts when two runs are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compare {
+    /// The end, and how often everything was made and deleted.
+    Counts,
+    /// The end, and how often everything was deleted.
+    Deletions,
+    /// The end.
+    End,
+}
+
+/// A server, exchanged now and then.
+pub(crate) struct Hosts {
+    host: Host,
+    runs: usize,
+}
+
+/// What a class of disturbances came to.
+pub(crate) struct Report {
+    class: &'static str,
+    counts: BTreeMap<String, usize>,
+    failures: Vec<String>,
+    started: std::time::Instant,
+}
+
+/// Which part of all disturbances one test runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share {
+    pub(crate) number: usize,
+    pub(crate) of: usize,
+}
+
+// === impl Run ===
+
+impl Run {
+    pub(crate) fn writes(&self) -> usize {
+        self.seen
+            .iter()
+            .filter(|seen| seen.asked.is_write())
+            .count()
+    }
+
+    /// Ends a world and keeps what it came to.
+    pub(crate) async fn end(world: World<'_>) -> Self {
+        let seen = world.seen();
+        let calls = world.kafka.calls().len();
+        let (outcome, problems) = world.outcome().await;
+        Self {
+            outcome,
+            problems,
+            seen,
+            calls,
+        }
+    }
+}
+
+/// A world in which a scenario's question is about to be asked.
+pub(crate) async fn prepared<'a>(host: &'a Host, scenario: &Scenario) -> World<'a> {
+    let mut world = if scenario.access {
+        World::with_access(host).await
+    } else {
+        World::new(host).await
+    };
+    for step in &scenario.before {
+        world.take(step).await;
+    }
+    world
+}
+
+/// Asks a scenario's question with these faults, up to the end.
+pub(crate) async fn run(
+    host: &Host,
+    scenario: &Scenario,
+    plan: Plan,
+    call: Option<(usize, CallFault)>,
+) -> Run {
+    let mut world = prepared(host, scenario).await;
+    world.plan(plan, call);
+    ask(&mut world, scenario).await;
+    world.settle().await;
+    Run::end(world).await
+}
+
+/// Asks a scenario's question.
+pub(crate) async fn ask(world: &mut World<'_>, scenario: &Scenario) {
+    for step in &scenario.after {
+        world.take(step).await;
+    }
+}
+
+/// The run in which nothing goes wrong.
+pub(crate) async fn undisturbed(host: &Host, scenario: &Scenario) -> Run {
+    let run = run(host, scenario, Plan::default(), None).await;
+    assert_eq!(run.problems, [""; 0], "{}", scenario.name);
+    run
+}
+
+/// What is wrong with a run, beside the one in which nothing went wrong.
+pub(crate) fn wrong(undisturbed: &Outcome, run: &Run, compare: Compare) -> Vec<String> {
+    let mut wrong = run.problems.clone();
+    let found = &run.outcome;
+    wrong.extend(difference(&undisturbed.objects, &found.objects));
+    if undisturbed.topics != found.topics {
+        wrong.push(format!(
+            "topics: {:?} and not {:?}",
+            found.topics, undisturbed.topics
+        ));
+    }
+    if undisturbed.acls != found.acls {
+        wrong.push(format!("ACLs: {:?}", found.acls));
+    }
+    if undisturbed.voters != found.voters {
+        wrong.push(format!("voters: {:?}", found.voters));
+    }
+    if undisturbed.brokers != found.brokers {
+        wrong.push(format!("brokers: {}", found.brokers));
+    }
+    let (a, b) = (&undisturbed.counts, &found.counts);
+    let keys: BTreeSet<_> = a.keys().chain(b.keys()).collect();
+    let counted = keys.into_iter().filter(|key| match compare {
+        Compare::Counts => true,
+        Compare::Deletions => key.starts_with("delete"),
+        Compare::End => false,
+    });
+    let other = counted.filter(|key| a.get(*key) != b.get(*key));
+    wrong.extend(other.map(|key| {
+        let times = |counts: &BTreeMap<String, u32>| counts.get(key).copied().unwrap_or(0);
+        format!("{key}: {} times and not {}", times(b), times(a))
+    }));
+    wrong
+}
+
+// === impl Hosts ===
+
+impl Hosts {
+    pub(crate) async fn new() -> Self {
+        Self {
+            host: Host::start().await,
+            runs: 0,
+        }
+    }
+
+    pub(crate) async fn next(&mut self) -> &Host {
+        self.runs += 1;
+        if self.runs > RUNS_A_HOST {
+            *self = Self::new().await;
+        }
+        &self.host
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    pub(crate) fn new(class: &'static str) -> Self {
+        Self {
+            class,
+            counts: BTreeMap::new(),
+            failures: Vec::new(),
+            started: std::time::Instant::now(),
+        }
+    }
+
+    /// Counts a run, and what was wrong with it.
+    pub(crate) fn add(&mut self, kind: &str, what: &str, wrong: &[String]) {
+        *self.counts.entry(kind.to_owned()).or_default() += 1;
+        if !wrong.is_empty() {
+            // At once, too: the whole takes minutes.
+            println!("{}: {what}: {wrong:?}", self.class);
+            let shown = wrong.iter().take(6).cloned().collect::<Vec<_>>();
+            self.failures.push(format!(
+                "{what} ({} problems): {}",
+                wrong.len(),
+                shown.join("; ")
+            ));
+        }
+    }
+
+    /// Prints the counts; fails if anything was wrong.
+    pub(crate) fn end(self) {
+        let all: usize = self.counts.values().sum();
+        let kinds: Vec<_> = self
+            .counts
+            .iter()
+            .map(|(kind, count)| format!("{kind}: {count}"))
+            .collect();
+        println!(
+            "campaign, {}: {all} runs in {:.0?} ({})",
+            self.class,
+            self.started.elapsed(),
+            kinds.join(", ")
+        );
+        assert!(
+            self.failures.is_empty(),
+            "{} of {all} runs went wrong:\n{}",
+            self.failures.len(),
+            self.failures.join("\n")
+        );
+    }
+}
+
+// === impl Share ===
+
+impl Share {
+    /// This test's part of a list: all of it by halves, or every so manyth where
+    /// `TUBEWAY_CAMPAIGN_EVERY` says so.
+    pub(crate) fn of<T>(self, all: impl IntoIterator<Item = T>) -> Vec<T> {
+        let every = std::env::var("TUBEWAY_CAMPAIGN_EVERY").ok();
+        let every = every.map_or(1, |text| text.parse().expect("a number"));
+        let numbered = all.into_iter().enumerate();
+        let ours = numbered.filter(|(i, _)| i % (self.of * every) == self.number * every);
+        ours.map(|(_, one)| one).collect()
+    }
+}

@@ -1,0 +1,14 @@
+//! Every field that a user can write, changed.
+//!
+//! The fields come from the kinds' own schemas. After a change everything must
+//! be as if it had been written so from the beginning; something must be
+//! different from before; and what is no value of the field is refused by name.
+//! A field that is new fails here until something is known to change with it.
+
+#[path = "../support/sim/mod.rs"]
+mod sim;
+
+mod base;
+mod fields;
+mod table;
+mod transitions;

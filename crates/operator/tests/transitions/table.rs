@@ -1,0 +1,166 @@
+//! What fields become that their schemas alone do not tell, and what shows
+//! that a field counts where nothing stays behind that does.
+
+use serde_json::{Value, json};
+
+use crate::sim::{Step, pool};
+
+/// What is tried with one field.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Entry {
+    /// Values that it becomes, each from what it is in the base.
+    pub(crate) values: Vec<Value>,
+    /// What else has to change with it, by pointer.
+    pub(crate) with: Vec<(&'static str, Value)>,
+    /// What the API says when it is to become anything else: it cannot.
+    pub(crate) fixed: Option<&'static str>,
+    /// What is done after the change, so that the field counts.
+    pub(crate) probe: Vec<Step>,
+    /// Whether it counts for what is made from then on, and leaves what is there.
+    pub(crate) from_now_on: bool,
+}
+
+fn to(values: impl IntoIterator<Item = Value>) -> Entry {
+    Entry {
+        values: values.into_iter().collect(),
+        ..Entry::default()
+    }
+}
+
+fn fixed(words: &'static str) -> Entry {
+    Entry {
+        values: vec![json!("other")],
+        fixed: Some(words),
+        ..Entry::default()
+    }
+}
+
+fn probed(probe: Vec<Step>) -> Entry {
+    Entry {
+        probe,
+        ..Entry::default()
+    }
+}
+
+/// Two brokers come, which share partitions with nobody, and get their share.
+fn brokers_come() -> Vec<Step> {
+    vec![pool("more", 2, &["broker"], &json!({})), Step::Settle]
+}
+
+/// Brokers that share no partition are all to be replaced.
+fn brokers_roll() -> Vec<Step> {
+    let restart = json!({ "spec": { "jvm": { "heap": "300m" } } });
+    vec![
+        pool("more", 3, &["broker"], &json!({})),
+        Step::Settle,
+        Step::Edit("kafkanodepools/more", restart),
+        Step::Settle,
+    ]
+}
+
+/// What is known of a field; nothing where its schema tells enough.
+pub(crate) fn entry(field: &str) -> Entry {
+    match field {
+        "KafkaCluster spec.version" => to([json!("4.3.2")]),
+        "KafkaCluster spec.metadataVersion" => to([json!("4.1"), Value::Null]),
+        "KafkaNodePool spec.config" => to([json!({ "num.io.threads": 10 }), json!({})]),
+        "KafkaNodePool spec.nodes[].config" => to([json!({ "num.network.threads": 8 })]),
+        "KafkaNodePool spec.nodes[].id" => to([json!(2)]),
+        "KafkaCluster spec.config" => to([
+            json!({ "log.roll.hours": 4 }),
+            json!({ "log.roll.hours": 3, "num.partitions": 9 }),
+            json!({}),
+        ]),
+        "KafkaCluster spec.allowedNamespaces.from" => Entry {
+            values: vec![json!("Same"), json!("All")],
+            with: vec![("/spec/allowedNamespaces/selector", Value::Null)],
+            probe: vec![],
+            ..Entry::default()
+        },
+        "KafkaCluster spec.allowedNamespaces.selector.matchLabels" => to([json!({ "team": "b" })]),
+        "KafkaCluster spec.allowedNamespaces.selector.matchExpressions[].key" => to([json!("x")]),
+        "KafkaCluster spec.allowedNamespaces.selector.matchExpressions[].operator" => {
+            to([json!("NotIn")])
+        }
+        "KafkaCluster spec.allowedNamespaces.selector.matchExpressions[].values" => {
+            to([json!(["live"])])
+        }
+        "KafkaCluster spec.maxUnavailable" => probed(brokers_roll()),
+        "KafkaCluster spec.reassignment.bytesPerSecond" => Entry {
+            values: vec![json!("2Mi"), Value::Null],
+            probe: brokers_come(),
+            ..Entry::default()
+        },
+        "KafkaCluster spec.reassignment.fillNewBrokers" => probed(brokers_come()),
+        "KafkaCluster spec.reassignment.partitionsAtOnce" => Entry {
+            values: vec![json!(1)],
+            probe: brokers_come(),
+            ..Entry::default()
+        },
+        "KafkaNodePool spec.cluster" => fixed("a pool's cluster cannot be changed"),
+        "KafkaNodePool spec.roles" => Entry {
+            values: vec![json!(["broker"])],
+            ..fixed("a pool's roles cannot be changed")
+        },
+        "KafkaNodePool spec.storage.class" => fixed("storage.class cannot be changed"),
+        "KafkaNodePool spec.storage.size" => to([json!("2Gi")]),
+        "KafkaNodePool spec.jvm.heap" => to([json!("300m")]),
+        "KafkaNodePool spec.jvm.options" => to([json!(["-Da=c"]), json!([])]),
+        "KafkaNodePool spec.resources.requests" => to([json!({ "cpu": "500m" }), json!({})]),
+        "KafkaNodePool spec.resources.limits" => to([json!({ "memory": "2Gi" }), json!({})]),
+        "KafkaNodePool spec.loggers" => to([json!({ "kafka.log": "DEBUG" }), json!({})]),
+        "KafkaTopic spec.topicName" => fixed("topicName cannot be changed"),
+        "KafkaTopic spec.config" => to([json!({ "retention.ms": 2000 }), json!({})]),
+        "KafkaTopic spec.cluster.name" | "KafkaTopic spec.cluster.namespace" => {
+            fixed("a topic's cluster cannot be changed")
+        }
+        "KafkaTopic spec.replicas" => Entry {
+            values: vec![json!(2)],
+            from_now_on: true,
+            ..Entry::default()
+        },
+        "KafkaAcl spec.cluster.name" | "KafkaAcl spec.cluster.namespace" => {
+            fixed("a KafkaAcl's cluster cannot be changed")
+        }
+        "KafkaAcl spec.rules[].hosts" => to([json!(["10.1.0.0/16"]), json!([])]),
+        "KafkaAcl spec.rules[].operations" => to([json!(["Read", "Write"])]),
+        "KafkaAcl spec.rules[].principals[].any" => Entry {
+            values: vec![Value::Null],
+            with: vec![("/spec/rules/0/principals/0/user", json!("User:CN=me"))],
+            ..Entry::default()
+        },
+        "KafkaAcl spec.rules[].principals[].serviceAccount.name" => to([json!("till")]),
+        "KafkaAcl spec.rules[].principals[].serviceAccount.namespace" => {
+            to([json!("market"), Value::Null])
+        }
+        "KafkaAcl spec.rules[].principals[].spiffeId" => to([json!("spiffe://other/ns/a/sa/c")]),
+        "KafkaAcl spec.rules[].principals[].user" => to([json!("User:CN=inside")]),
+        "KafkaAcl spec.rules[].resource.name" => to([json!("payments.v1")]),
+        "KafkaAcl spec.rules[].resource.partitions" => to([json!("7"), Value::Null]),
+        "KafkaAcl spec.rules[].resource.pattern" => to([json!("Prefixed")]),
+        "KafkaAcl spec.rules[].resource.type" => Entry {
+            values: vec![json!("Group"), json!("TransactionalId")],
+            with: vec![("/spec/rules/0/resource/partitions", Value::Null)],
+            ..Entry::default()
+        },
+        "KafkaAcl spec.rules[].zones" => to([json!(["b"]), json!([])]),
+        "KafkaQuota spec.cluster.name" | "KafkaQuota spec.cluster.namespace" => {
+            fixed("a quota's cluster cannot be changed")
+        }
+        "KafkaQuota spec.subjects.serviceAccounts[].name" => to([json!("till")]),
+        "KafkaQuota spec.subjects.serviceAccounts[].namespace" => {
+            to([json!("market"), Value::Null])
+        }
+        "KafkaQuota spec.subjects.spiffeIds" => {
+            to([json!(["spiffe://other/ns/a/sa/c"]), json!([])])
+        }
+        "KafkaQuota spec.subjects.users" => to([json!(["CN=inside"]), json!([])]),
+        "KafkaQuota spec.clientIds.names" => to([json!(["a"]), json!(["a", "b", "c"])]),
+        "KafkaQuota spec.apis.names" => to([json!(["Fetch"])]),
+        "KafkaQuota spec.topics.names" => to([json!(["orders"])]),
+        name if name.starts_with("KafkaQuota spec.limits.") && name.ends_with("PerSecond") => {
+            to([json!(50), json!("2k"), Value::Null])
+        }
+        _ => Entry::default(),
+    }
+}
