@@ -66,10 +66,16 @@ fn trials(shared: Option<&Shared>) -> Vec<Trial> {
         Trial::test(name, move || {
             let shared = shared.ok_or("not started")?;
             let mut stage = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(before) = stage.failed {
+                return Err(Failed::from(format!("not tried, because {before} failed")));
+            }
             let begun = Instant::now();
             let result = run(&mut stage);
             println!("  {name} took {:.1} s", begun.elapsed().as_secs_f64());
-            result.map_err(|error| Failed::from(format!("{error:#}\n{}", stage.report())))
+            result.map_err(|error| {
+                stage.failed = Some(name);
+                Failed::from(format!("{error:#}\n{}", stage.report()))
+            })
         })
     };
     TRIALS.iter().map(trial).collect()

@@ -18,7 +18,7 @@ pub const KAFKA: &str = "kafka";
 /// Where the operator is.
 pub const SYSTEM: &str = "tubeway-system";
 /// How long anything may take that has no time of its own.
-pub const WITHIN: Duration = Duration::from_mins(3);
+pub const WITHIN: Duration = Duration::from_mins(5);
 
 /// A node with our images, and the clients on it.
 pub struct Stage {
@@ -26,6 +26,8 @@ pub struct Stage {
     runtime: Runtime,
     /// The clients, once they were started.
     pub load: Option<Load>,
+    /// The trial that failed: those after it would find what it has left.
+    pub failed: Option<&'static str>,
 }
 
 // === impl Stage ===
@@ -52,6 +54,7 @@ impl Stage {
             node,
             runtime,
             load: None,
+            failed: None,
         })
     }
 

@@ -178,6 +178,13 @@ fn cgroups() -> io::Result<Vec<PathBuf>> {
 fn make_cgroups() -> io::Result<()> {
     for path in cgroups()? {
         fs::create_dir_all(&path)?;
+        // All pods together would get no more of a busy machine than any single
+        // process outside.
+        for (file, weight) in [("cpu.shares", "16384"), ("cpu.weight", "1600")] {
+            if path.join(file).exists() {
+                fs::write(path.join(file), weight)?;
+            }
+        }
         // A new one has neither processors nor memory, and its own would get none.
         for file in ["cpuset.cpus", "cpuset.mems"] {
             let inherited = path.with_file_name(file);
