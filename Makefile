@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Programs that scripts/setup-kubernetes has built come first.
 export PATH := $(CURDIR)/target/tools/kubernetes:$(PATH)
 
-.PHONY: build images up test test-quick e2e soak differential fuzz bench-proxy lint deny doc crds tools
+.PHONY: build images up test test-quick e2e soak differential fuzz bench-proxy bench-operator life lint deny doc crds tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins --workspace --exclude tubeway-bench
@@ -38,6 +38,14 @@ fuzz:             ## each parser of outside bytes, SECONDS long, on inputs at ra
 bench-proxy:      ## what the data path costs, beside a bare relay and Envoy; ARGS="--only d6"
 	$(CARGO) build --release -p tubeway-proxy -p tubeway-bench
 	./target/release/bench-proxy $(ARGS)
+
+life: tools       ## nodes come and go, volumes are lost, versions change, under load
+	$(CARGO) build --workspace --bins
+	$(CARGO) test -p tubeway-cli --test life --test versions
+
+bench-operator:   ## what the operator costs and how fast it is; ARGS="--topics 2000"
+	$(CARGO) build --release --bins -p tubeway-cli -p tubeway-operator -p tubeway-proxy -p tubeway-launcher -p tubeway-bench
+	./target/release/bench-operator $(ARGS)
 
 test: tools       ## everything that must pass
 	$(CARGO) build --workspace --bins

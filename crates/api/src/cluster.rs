@@ -36,6 +36,13 @@ pub struct KafkaClusterSpec {
     /// Version of Apache Kafka that the nodes run, as in `4.3.1`.
     #[schemars(regex(pattern = r"^[0-9]+\.[0-9]+\.[0-9]+$"))]
     pub version: String,
+    /// Release whose metadata and features the cluster uses, as in `4.3`. Without
+    /// it: that of `version`, once all nodes run it. To be able to go back to an
+    /// older version, keep that one's release here until the new one has proved
+    /// itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]+\.[0-9]+$"))]
+    pub metadata_version: Option<String>,
     /// Kafka options of all nodes. Those that make up the mesh (listeners,
     /// logins, ids, folders) belong to the operator and are refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -45,9 +52,35 @@ pub struct KafkaClusterSpec {
     /// them. Without it: the cluster's own.
     #[serde(default)]
     pub allowed_namespaces: AllowedNamespaces,
+    /// How many pods may be replaced at the same time, where Kafka can spare them
+    /// together. Without it: a tenth of the brokers, at least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_unavailable: Option<i32>,
+    /// How replicas are moved when brokers come and go.
+    #[serde(default)]
+    pub reassignment: Reassignment,
     /// While true the operator changes nothing of this cluster but its status.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pause: bool,
+}
+
+/// How replicas are moved when brokers come and go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Reassignment {
+    /// Whether a new broker gets its share of the replicas there are. Without it
+    /// it gets replicas of new topics only.
+    pub fill_new_brokers: bool,
+    /// Bytes a second that a broker may send, and receive, for moves, as in
+    /// `50Mi`. Without it moves are not held back. It must be more than what
+    /// producers write to a broker, or moves never end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = crate::schema::QUANTITY))]
+    pub bytes_per_second: Option<String>,
+    /// How many partitions may be on the move at the same time.
+    #[schemars(range(min = 1, max = 10000))]
+    pub partitions_at_once: i32,
 }
 
 /// Which namespaces' KafkaTopics and RoleBindings count for a cluster.
@@ -88,7 +121,7 @@ pub struct KafkaClusterStatus {
     /// `metadata.generation` of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Progressing`, `AccessApplied`, `SidecarsInSync`.
+    /// `Ready`, `Progressing`, `ConfigApplied`, `AccessApplied`, `SidecarsInSync`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -98,6 +131,10 @@ pub struct KafkaClusterStatus {
     /// Version of Apache Kafka that all nodes run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kafka_version: Option<String>,
+    /// Release whose metadata the cluster uses, as in `4.3`. No node can run an
+    /// older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata_version: Option<String>,
     /// The nodes, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeStatus>,
@@ -140,4 +177,16 @@ pub struct QuorumStatus {
     /// Node ids of the voters.
     #[schemars(with = "Vec<i32>")]
     pub voters: Vec<u32>,
+}
+
+// === impl Reassignment ===
+
+impl Default for Reassignment {
+    fn default() -> Self {
+        Self {
+            fill_new_brokers: true,
+            bytes_per_second: None,
+            partitions_at_once: 20,
+        }
+    }
 }

@@ -9,6 +9,9 @@ pub mod types {
     pub const READY: &str = "Ready";
     /// The operator is on its way to what the spec asks for.
     pub const PROGRESSING: &str = "Progressing";
+    /// Kafka has the options that brokers take while they run, and the features
+    /// of the release that the cluster is to use.
+    pub const CONFIG_APPLIED: &str = "ConfigApplied";
     /// The access rules in force are those that RBAC asks for.
     pub const ACCESS_APPLIED: &str = "AccessApplied";
     /// Every sidecar has taken the newest configuration.
@@ -29,6 +32,8 @@ pub mod reasons {
     pub const CREATING: &str = "Creating";
     /// Pods are being replaced, one after the other.
     pub const ROLLING: &str = "Rolling";
+    /// Nodes are joining or leaving.
+    pub const CHANGING_MEMBERS: &str = "ChangingMembers";
     /// The cluster has no pool of nodes that vote, or none that serves.
     pub const NO_NODES: &str = "NoNodes";
     /// The object named in the spec is not there.

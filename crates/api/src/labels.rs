@@ -40,6 +40,27 @@ pub const CLIENT_OF: &str = "kafka.tubeway.dev/cluster";
 /// Finalizer on a KafkaTopic whose deletion deletes the topic in Kafka.
 pub const TOPIC_FINALIZER: &str = "kafka.tubeway.dev/topic";
 
+/// Annotation on claims: how far the node is on its way into the cluster or out
+/// of it; see [`STANDING_MEMBER`], [`STANDING_LEAVING`], [`STANDING_LEFT`] and
+/// [`STANDING_EMPTY`]. A claim without it is a new node's.
+pub const STANDING: &str = "kafka.tubeway.dev/standing";
+/// Value of [`STANDING`]: the node takes part.
+pub const STANDING_MEMBER: &str = "member";
+/// Value of [`STANDING`]: the node is to go, and is being emptied.
+pub const STANDING_LEAVING: &str = "leaving";
+/// Value of [`STANDING`]: the node is gone, and what it had was moved away.
+pub const STANDING_LEFT: &str = "left";
+/// Value of [`STANDING`]: the node is gone, and said itself that nothing was on
+/// its volume.
+pub const STANDING_EMPTY: &str = "left-empty";
+/// Annotation on the ConfigMap that says how a cluster begins, once it has: from
+/// then on a controller with an empty volume joins it, and founds nothing.
+pub const FOUNDED: &str = "kafka.tubeway.dev/founded";
+/// Annotation on a pod, with any value: the pod is replaced when its cluster can
+/// spare it. On a KafkaCluster or KafkaNodePool: all of its pods are, whenever
+/// the value is another.
+pub const RESTART: &str = "kafka.tubeway.dev/restart";
+
 /// Annotation on claims: Kafka's id of the cluster whose data they hold. A
 /// cluster that is made again over claims that stayed takes this id.
 pub const CLUSTER_ID: &str = "kafka.tubeway.dev/cluster-id";

@@ -32,11 +32,11 @@ pub use acl::{
 };
 pub use cluster::{
     AllowedNamespaces, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, NamespacesFrom,
-    NodeStatus, QuorumStatus,
+    NodeStatus, QuorumStatus, Reassignment,
 };
 pub use pool::{
-    Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeRole, Resources,
-    Storage,
+    Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeOverride, NodeRole,
+    Resources, Storage,
 };
 pub use quota::{
     ExcessAttempts, KafkaQuota, KafkaQuotaSpec, KafkaQuotaStatus, QuotaApis, QuotaClientIds,

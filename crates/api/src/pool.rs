@@ -7,6 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use crate::ConfigValue;
+
 /// Nodes of one KafkaCluster that are made alike.
 #[derive(CustomResource, KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -56,11 +58,37 @@ pub struct KafkaNodePoolSpec {
     /// What each node's Kafka container asks for and may use.
     #[serde(default)]
     pub resources: Resources,
+    /// Kafka options of these nodes, over those of the KafkaCluster. Options that
+    /// brokers take while they run are the KafkaCluster's alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 500))]
+    pub config: BTreeMap<String, ConfigValue>,
+    /// What is different about single nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 100),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"])
+    )]
+    pub nodes: Vec<NodeOverride>,
     /// Levels of Kafka's loggers other than INFO, as in
     /// `kafka.authorizer.logger: DEBUG`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 50))]
     pub loggers: BTreeMap<String, LogLevel>,
+}
+
+/// What is different about one node.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeOverride {
+    /// The node's id, as in `status.nodeIds`. It may name a node that is not
+    /// there yet.
+    #[schemars(range(min = 0))]
+    pub id: i32,
+    /// Kafka options of this node, over those of its pool.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 500))]
+    pub config: BTreeMap<String, ConfigValue>,
 }
 
 /// A level of Kafka's loggers.

@@ -15,6 +15,7 @@ pub mod idle;
 pub mod inspect;
 pub mod latency;
 pub mod messages;
+pub mod operator;
 pub mod pair;
 pub mod process;
 pub mod raw;

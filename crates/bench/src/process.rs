@@ -93,7 +93,7 @@ impl Drop for Process {
 }
 
 /// utime and stime, fields 14 and 15. The name, in brackets, may hold anything.
-fn cpu_of(stat: &str) -> Option<f64> {
+pub fn cpu_of(stat: &str) -> Option<f64> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<f64>().ok();

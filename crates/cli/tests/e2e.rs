@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustls::pki_types::UnixTime;
+use support::load::{block_on, under_load};
 use support::mesh::{Connection, apply, check, round_trip, topic};
 use support::{Installation, eventually, looks, net, rules, shares, zones};
 use tubeway_identity::ca::{AuthorityPem, CertificateAuthority};
@@ -24,6 +25,8 @@ type Shared = Arc<Mutex<Installation>>;
 
 const BROKERS: [&str; 3] = ["demo-combined-0", "demo-combined-1", "demo-combined-2"];
 const MESH_PORTS: [u16; 3] = [9092, 9093, 9094];
+/// How long records are produced around something that goes wrong.
+const LOAD: Duration = Duration::from_secs(15);
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -93,13 +96,6 @@ fn trials(shared: Option<&Shared>) -> Vec<Trial> {
         trial("a_deleted_pod_comes_back", deleted_pod),
         trial("records_are_there_after_down_and_up", down_and_up),
     ]
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    runtime.expect("a runtime").block_on(future)
 }
 
 fn the_brokers_are_stock(on: &mut Installation) -> Result<()> {
@@ -448,7 +444,7 @@ fn second_up(on: &mut Installation) -> Result<()> {
 
 /// Kills a container of a broker in the middle of a produce.
 fn killed(on: &mut Installation, name: &str, pod: &str, container: &str) -> Result<()> {
-    under_load(on, name, |on| {
+    under_load(on, name, LOAD, |on| {
         let pid = on.container_pid("kafka", pod, container)?;
         support::run(std::process::Command::new("kill").args(["-9", &pid.to_string()]))?;
         Ok(())
@@ -457,7 +453,7 @@ fn killed(on: &mut Installation, name: &str, pod: &str, container: &str) -> Resu
 }
 
 fn killed_operator(on: &mut Installation) -> Result<()> {
-    under_load(on, "kill-operator", |on| {
+    under_load(on, "kill-operator", LOAD, |on| {
         let pid = on.container_pid("tubeway-system", "tubeway-operator", "operator")?;
         support::run(std::process::Command::new("kill").args(["-9", &pid.to_string()]))?;
         Ok(())
@@ -469,7 +465,7 @@ fn killed_operator(on: &mut Installation) -> Result<()> {
 
 fn deleted_pod(on: &mut Installation) -> Result<()> {
     let before = on.get("kafka", "pod/demo-combined-0")?["metadata"]["uid"].clone();
-    under_load(on, "delete-pod", |on| {
+    under_load(on, "delete-pod", LOAD, |on| {
         on.kubectl(&[
             "delete",
             "pod",
@@ -486,40 +482,6 @@ fn deleted_pod(on: &mut Installation) -> Result<()> {
         Ok(())
     })?;
     on.wait_ready("kafka", Duration::from_secs(120))
-}
-
-/// Does something while records are produced; every acknowledged one must be
-/// there afterwards, once and in order.
-fn under_load(
-    on: &mut Installation,
-    name: &str,
-    act: impl FnOnce(&Installation) -> Result<()>,
-) -> Result<()> {
-    topic(on, name)?;
-    let tools = Tools::ensure()?;
-    let producer = Connection::start(on, "checkout")?;
-    let consumer = Connection::start(on, "billing")?;
-    let workload = Workload::new(7, 15_000).at_rate(1_000);
-    block_on(async {
-        let target = producer.target(name);
-        let load = Client::JavaVerifiable.produce(&tools, &target, &workload);
-        let on: &Installation = on;
-        let acting = async {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            tokio::task::block_in_place(|| act(on))
-        };
-        let (load, acted) = tokio::join!(load, acting);
-        acted?;
-        let load = load?;
-        let sessions = Client::JavaVerifiable
-            .consume(&tools, &consumer.target(name), Until::End)
-            .await?;
-        ensure!(load.errors.is_empty(), "the producer saw {:?}", load.errors);
-        check(&History {
-            sent: load.sent,
-            sessions,
-        })
-    })
 }
 
 fn down_and_up(on: &mut Installation) -> Result<()> {

@@ -103,6 +103,31 @@ impl<'a> Writer<'a> {
         Ok(created)
     }
 
+    /// Sets an annotation of exactly the object that was seen, or takes it away.
+    pub async fn annotate<K: Object>(
+        &self,
+        seen: &K,
+        annotation: &str,
+        value: Option<&str>,
+    ) -> Result<()> {
+        let patch = json!({ "metadata": {
+            "uid": seen.uid(),
+            "resourceVersion": seen.resource_version(),
+            "annotations": { (annotation): value },
+        } });
+        let params = PatchParams {
+            field_manager: Some(self.manager.to_owned()),
+            ..PatchParams::default()
+        };
+        self.metrics.wrote(self.controller);
+        self.api(seen)
+            .patch(&seen.name_any(), &params, &Patch::Merge(patch))
+            .await
+            .map_err(Error::kubernetes(about("annotate", seen)))?;
+        tracing::info!(object = %about("", seen), annotation, value, "annotated");
+        Ok(())
+    }
+
     /// Deletes exactly the object that was seen: not another of its name, and
     /// not one that has changed since.
     pub async fn delete<K: Object>(&self, seen: &K) -> Result<()> {

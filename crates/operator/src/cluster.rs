@@ -3,10 +3,15 @@
 pub mod build;
 mod controller;
 pub mod dereference;
+pub mod dynamic;
+mod farewell;
+pub mod features;
 pub mod founding;
+mod membership;
 pub mod names;
 mod pods;
 mod reconcile;
+mod standing;
 mod status;
 mod topology;
 pub mod validate;

@@ -9,7 +9,7 @@ use tubeway_api::labels;
 use tubeway_identity::IdentityStore;
 
 use crate::config::Config;
-use crate::health::HealthSource;
+use crate::kafka::Kafka;
 use crate::kafka_admin::AdminDirectory;
 use crate::metrics::Metrics;
 use crate::stream::{AccessDocuments, Hubs, QuotaPlans, Topologies, UsageReports, ZoneDocuments};
@@ -37,8 +37,8 @@ pub struct Context {
     pub usage: UsageReports,
     /// The clusters whose brokers can be reached.
     pub admins: AdminDirectory,
-    /// Asks Kafka clusters how they are.
-    pub health: Arc<dyn HealthSource>,
+    /// Asks Kafka clusters and tells them.
+    pub kafka: Arc<dyn Kafka>,
     /// The mesh's trust bundle, PEM.
     pub roots: watch::Receiver<String>,
     recorder: Recorder,
@@ -56,8 +56,8 @@ pub struct Parts {
     pub hubs: Hubs,
     /// As [`Context::admins`].
     pub admins: AdminDirectory,
-    /// As [`Context::health`].
-    pub health: Arc<dyn HealthSource>,
+    /// As [`Context::kafka`].
+    pub kafka: Arc<dyn Kafka>,
     /// As [`Context::roots`].
     pub roots: watch::Receiver<String>,
 }
@@ -96,7 +96,7 @@ impl Context {
             quotas: parts.hubs.quotas,
             usage: parts.hubs.usage,
             admins: parts.admins,
-            health: parts.health,
+            kafka: parts.kafka,
             roots: parts.roots,
         }
     }

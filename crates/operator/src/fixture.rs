@@ -1,5 +1,6 @@
 //! What the tests of several controllers begin with.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tubeway_identity::IdentityStore;
 
 use crate::config::{Config, Images};
 use crate::context::{Context, Parts};
-use crate::health::{Depth, HealthReport, HealthSource};
+use crate::kafka::{Depth, Kafka, Order, Report, Survey, TellError};
 use crate::kafka_admin::{Admin, AdminDirectory, PlainConnect};
 use crate::stream::Hubs;
 
@@ -19,13 +20,21 @@ mod support;
 
 pub(crate) use support::FakeApi;
 
-/// Nobody is asked how a cluster is.
-struct NoHealth;
+/// Clusters that nobody can ask.
+struct Silent;
 
 #[async_trait]
-impl HealthSource for NoHealth {
-    async fn look(&self, _: &ClusterRef, _: Depth) -> Option<HealthReport> {
+impl Kafka for Silent {
+    async fn look(&self, _: &ClusterRef, _: Depth) -> Option<Report> {
         None
+    }
+
+    async fn survey(&self, _: &ClusterRef, _: &BTreeSet<u32>) -> Option<Survey> {
+        None
+    }
+
+    async fn tell(&self, _: &ClusterRef, _: &Order) -> Result<(), TellError> {
+        Err(TellError::Unreachable)
     }
 }
 
@@ -50,7 +59,7 @@ pub(crate) fn context(api: &FakeApi) -> Context {
         identity: IdentityStore::new("td"),
         hubs: Hubs::default(),
         admins: AdminDirectory::with(|_| Some(Admin::new(PlainConnect, Vec::new()))),
-        health: Arc::new(NoHealth),
+        kafka: Arc::new(Silent),
         roots,
     })
 }

@@ -17,16 +17,24 @@ mod connect;
 mod connection;
 mod directory;
 mod error;
+mod features;
+mod log_dirs;
 mod pool;
+mod quorum;
+mod reassignments;
 mod topics;
 
-pub use cluster::{Broker, ClusterDescription, Quorum, QuorumReplica};
+pub use cluster::{Broker, ClusterDescription};
 pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
 pub use connect::{BrokerAddress, ByteStream, Connect, MeshConnect, PlainConnect};
 pub use connection::Call;
 pub use directory::{AdminDirectory, Entry};
 pub use error::{AdminError, Fault, Refusal};
+pub use features::{Feature, METADATA_VERSION};
+pub use log_dirs::{LogDirDescription, ReplicaOnDisk};
 pub use pool::{Admin, Limits};
+pub use quorum::{Quorum, QuorumReplica};
+pub use reassignments::Reassigning;
 pub use topics::{CreatedTopic, NewTopic, PartitionDescription, TopicDescription};
 
 /// What an answer says about each thing that was asked about, by name.

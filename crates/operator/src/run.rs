@@ -27,7 +27,7 @@ use crate::authority::{self, AuthorityError, KubernetesReviewer};
 use crate::config::{Config, TOKEN_AUDIENCE};
 use crate::context::{Context, Parts};
 use crate::error::Error;
-use crate::health::KafkaHealth;
+use crate::kafka::RealKafka;
 use crate::kafka_admin::AdminDirectory;
 use crate::leader::Candidate;
 use crate::stream::{ConfigService, Hubs};
@@ -139,7 +139,7 @@ pub async fn run(
         identity,
         // Milliseconds leave room for a thousand changes a second between restarts.
         hubs: Hubs::above(milliseconds()),
-        health: Arc::new(KafkaHealth::new(admins.clone())),
+        kafka: Arc::new(RealKafka::new(admins.clone())),
         admins,
         roots,
     });

@@ -1,18 +1,26 @@
-//! Gives new pods their client sidecar, where their namespace asks for it.
+//! What the Kubernetes API asks before it makes a pod or evicts one.
 //!
+//! New pods get their client sidecar, where their namespace asks for it.
 //! The Kubernetes API asks before it makes a pod in a namespace with the label
 //! `kafka.tubeway.dev/inject: enabled`. Which Kafka cluster the pod is a client
 //! of says its annotation `kafka.tubeway.dev/cluster`, else its namespace's.
+
+mod evict;
+
+use std::fmt::Debug;
 
 use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Patch, PatchParams};
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tubeway_api::labels;
@@ -23,12 +31,14 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::inject::{InjectConfig, client_sidecar};
 
-/// Where the Kubernetes API asks.
+/// Where the Kubernetes API asks about new pods.
 pub const PATH: &str = "/inject";
-/// The webhook's configuration, which `deploy/webhook.yaml` makes.
-const CONFIGURATION: &str = "tubeway-inject";
-/// The one webhook in it.
-const WEBHOOK: &str = "inject.kafka.tubeway.dev";
+/// Where it asks about evictions.
+const EVICT_PATH: &str = "/evict";
+/// The webhooks' configurations, which `deploy/webhook.yaml` makes, each with the
+/// one webhook in it.
+const INJECT: (&str, &str) = ("tubeway-inject", "inject.kafka.tubeway.dev");
+const EVICT: (&str, &str) = ("tubeway-evict", "evict.kafka.tubeway.dev");
 
 /// The part of an `AdmissionReview` that is read.
 #[derive(Debug, Deserialize)]
@@ -64,9 +74,12 @@ enum Verdict {
     Refused(String),
 }
 
-/// The webhook's route.
+/// The webhooks' routes.
 pub fn routes(ctx: Context) -> Router {
-    Router::new().route(PATH, post(review)).with_state(ctx)
+    Router::new()
+        .route(PATH, post(review))
+        .route(EVICT_PATH, post(evict::review))
+        .with_state(ctx)
 }
 
 /// Lets the Kubernetes API know by which roots to check this operator's
@@ -75,12 +88,16 @@ pub async fn keep_roots(ctx: Context) {
     let mut roots = ctx.roots.clone();
     loop {
         let bundle = roots.borrow_and_update().clone();
-        match tell_roots(&ctx, &bundle).await {
-            Ok(()) => {}
-            Err(error) if error.status().is_some_and(|status| status.code == 404) => {
-                tracing::info!("no webhook is installed");
+        let inject = tell_roots::<MutatingWebhookConfiguration>(&ctx, INJECT, &bundle).await;
+        let evict = tell_roots::<ValidatingWebhookConfiguration>(&ctx, EVICT, &bundle).await;
+        for (told, (webhook, _)) in [(inject, INJECT), (evict, EVICT)] {
+            match told {
+                Ok(()) => {}
+                Err(error) if error.status().is_some_and(|status| status.code == 404) => {
+                    tracing::info!(webhook, "no webhook is installed");
+                }
+                Err(error) => tracing::warn!(webhook, %error, "webhook without roots"),
             }
-            Err(error) => tracing::warn!(%error, "webhook without roots"),
         }
         if roots.changed().await.is_err() {
             return;
@@ -88,17 +105,20 @@ pub async fn keep_roots(ctx: Context) {
     }
 }
 
-async fn tell_roots(ctx: &Context, roots: &str) -> Result<()> {
-    let api: Api<MutatingWebhookConfiguration> = Api::all(ctx.client.clone());
+async fn tell_roots<K>(ctx: &Context, (name, webhook): (&str, &str), roots: &str) -> Result<()>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let api: Api<K> = Api::all(ctx.client.clone());
     let bundle = BASE64_STANDARD.encode(roots);
-    let webhook = json!({"name": WEBHOOK, "clientConfig": {"caBundle": bundle}});
+    let webhook = json!({"name": webhook, "clientConfig": {"caBundle": bundle}});
     let patch = Patch::Strategic(json!({"webhooks": [webhook]}));
     let params = PatchParams {
         field_manager: Some(labels::MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    let what = format!("write the roots into webhook {CONFIGURATION}");
-    let written = api.patch(CONFIGURATION, &params, &patch).await;
+    let what = format!("write the roots into webhook {name}");
+    let written = api.patch(name, &params, &patch).await;
     written.map(drop).map_err(Error::kubernetes(what))
 }
 
@@ -117,11 +137,7 @@ async fn review(State(ctx): State<Context>, Json(review): Json<Review>) -> Json<
         Verdict::ClientOf(cluster) => injected(&ctx, &request.object, &cluster).map(Some),
         Verdict::Refused(why) => Err(why),
     };
-    Json(Answer {
-        api_version: "admission.k8s.io/v1",
-        kind: "AdmissionReview",
-        response: response(&request.uid, patch),
-    })
+    Json(Answer::of(response(&request.uid, patch)))
 }
 
 async fn namespace(ctx: &Context, name: &str) -> Result<Namespace> {
@@ -185,6 +201,18 @@ fn response(uid: &str, patch: Result<Option<Vec<u8>>, String>) -> Value {
             "allowed": false,
             "status": {"code": 422, "reason": "Invalid", "message": message},
         }),
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    fn of(response: Value) -> Self {
+        Self {
+            api_version: "admission.k8s.io/v1",
+            kind: "AdmissionReview",
+            response,
+        }
     }
 }
 

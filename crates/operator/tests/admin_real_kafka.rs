@@ -165,7 +165,10 @@ async fn options_of_topics_and_brokers() {
         ),
     ]);
     let changes = BTreeMap::from([(topic.clone(), changes)]);
-    assert_eq!(admin.alter_configs(&changes).await.unwrap()[&topic], Ok(()));
+    assert_eq!(
+        admin.alter_configs(&changes, None).await.unwrap()[&topic],
+        Ok(())
+    );
     let compact = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
     once(|| own_options(&admin, &name), |own| *own == compact).await;
 
@@ -174,7 +177,7 @@ async fn options_of_topics_and_brokers() {
         ConfigChange::Set("x".to_owned()),
     )]);
     let wrong = BTreeMap::from([(topic.clone(), wrong)]);
-    let wrong = admin.alter_configs(&wrong).await.unwrap();
+    let wrong = admin.alter_configs(&wrong, None).await.unwrap();
     let wrong = wrong[&topic].as_ref().unwrap_err();
     assert_eq!(wrong.error, ResponseError::InvalidConfig);
 
@@ -322,7 +325,7 @@ async fn a_topic_is_made_kept_and_deleted_as_its_object_says() {
         ("retention.ms".to_owned(), ConfigChange::Set("7".to_owned())),
     ]);
     let drift = BTreeMap::from([(ConfigResource::Topic("kept".to_owned()), drift)]);
-    admin.alter_configs(&drift).await.unwrap();
+    admin.alter_configs(&drift, None).await.unwrap();
     once(|| own_options(&admin, "kept"), |own| own.len() == 2).await;
     wanted.partitions = Some(4);
     let back = topics::ensure(&admin, &wanted).await.unwrap();

@@ -7,10 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use serde_json::Value;
 use tubeway_api::{KafkaCluster, KafkaNodePool};
-use tubeway_operator::cluster::build::{Inputs, Objects, SidecarSettings, build};
+use tubeway_operator::cluster::build::{
+    Inputs, Objects, SidecarSettings, build, quorum_config_map,
+};
 use tubeway_operator::cluster::founding::Founding;
 use tubeway_operator::cluster::validate::ValidatedCluster;
 use tubeway_operator::config::{Config, Images};
@@ -49,18 +52,22 @@ fn outputs_of(case: &Path) -> Outputs {
         Ok(cluster) => {
             let founding = Founding::new(&cluster, None);
             let sizes = BTreeMap::new();
-            written(&build(Inputs {
+            let quorum = quorum_config_map(&cluster, &founding, false);
+            let controllers = founding.initial_controllers.iter();
+            let objects = build(Inputs {
                 config: &config,
                 cluster: &cluster,
                 founding: &founding,
+                founders: &controllers.map(|controller| controller.id).collect(),
                 claim_sizes: &sizes,
-            }))
+            });
+            written(&objects, &quorum)
         }
         Err(error) => [("out-error.yaml".to_owned(), format!("{error}\n"))].into(),
     }
 }
 
-fn written(objects: &Objects) -> Outputs {
+fn written(objects: &Objects, quorum: &ConfigMap) -> Outputs {
     let mut outputs = Outputs::new();
     let mut add = |kind: &str, object: Value| {
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
@@ -69,7 +76,8 @@ fn written(objects: &Objects) -> Outputs {
     };
     let json = |object: &dyn erased::Json| object.json();
     add("serviceaccount", json(&objects.service_account));
-    add("configmap", json(&objects.quorum));
+    add("configmap", json(quorum));
+    add("poddisruptionbudget", json(&objects.budget));
     for service in &objects.services {
         add("service", json(service));
     }

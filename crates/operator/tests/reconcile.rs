@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,16 +10,17 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use support::FakeApi;
 use tubeway_api::QuorumStatus;
+use tubeway_api::labels;
 use tubeway_config::ClusterRef;
 use tubeway_identity::IdentityStore;
 use tubeway_operator::cluster::{Again, reconcile};
 use tubeway_operator::config::{Config, Images};
 use tubeway_operator::context::{Context, Parts};
 use tubeway_operator::error::Result;
-use tubeway_operator::health::{Depth, HealthReport, HealthSource};
+use tubeway_operator::kafka::{Depth, Kafka, Order, Registered, Report, Survey, TellError};
 use tubeway_operator::kafka_admin::AdminDirectory;
 use tubeway_operator::stream::Hubs;
-use tubeway_planner::{Health, Partition, PartitionId, Quorum};
+use tubeway_planner::{Directory, Health, Partition, PartitionId, Quorum, VoterSet};
 
 const CLUSTER: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkaclusters/demo";
 const POOL: &str = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkanodepools/all";
@@ -29,19 +30,26 @@ const MAPS: &str = "/api/v1/namespaces/kafka/configmaps/";
 
 #[derive(Clone, Default)]
 struct Answer {
-    report: Arc<Mutex<Option<HealthReport>>>,
+    report: Arc<Mutex<Option<Report>>>,
     elected: Arc<Mutex<Vec<String>>>,
 }
 
 #[async_trait]
-impl HealthSource for Answer {
-    async fn look(&self, _cluster: &ClusterRef, _depth: Depth) -> Option<HealthReport> {
+impl Kafka for Answer {
+    async fn look(&self, _cluster: &ClusterRef, _depth: Depth) -> Option<Report> {
         self.report.lock().unwrap().clone()
     }
 
-    async fn elect(&self, _cluster: &ClusterRef, partitions: &[PartitionId]) {
-        let partitions = partitions.iter().map(ToString::to_string);
-        self.elected.lock().unwrap().extend(partitions);
+    async fn survey(&self, _cluster: &ClusterRef, _brokers: &BTreeSet<u32>) -> Option<Survey> {
+        None
+    }
+
+    async fn tell(&self, _cluster: &ClusterRef, order: &Order) -> Result<(), TellError> {
+        if let Order::Elect(partitions) = order {
+            let partitions = partitions.iter().map(ToString::to_string);
+            self.elected.lock().unwrap().extend(partitions);
+        }
+        Ok(())
     }
 }
 
@@ -63,7 +71,7 @@ impl World {
             identity: IdentityStore::new("cluster.local"),
             hubs: Hubs::default(),
             admins: AdminDirectory::with(|_| None),
-            health: Arc::new(health.clone()),
+            kafka: Arc::new(health.clone()),
             roots,
         });
         let world = Self {
@@ -126,13 +134,21 @@ impl World {
             partitions: Vec::new(),
             quorum,
         };
-        *self.health.report.lock().unwrap() = Some(HealthReport {
+        *self.health.report.lock().unwrap() = Some(Report {
             health,
             quorum: QuorumStatus {
                 leader: 0,
                 epoch: 4,
                 voters: vec![0, 1, 2],
             },
+            voters: VoterSet {
+                leader: Some(0),
+                voters: (0..3).map(|id| (id, Directory(id.into()))).collect(),
+                caught_up: (0..3).collect(),
+                observers: BTreeMap::new(),
+            },
+            brokers: (0..3).map(|id| (id, Registered::default())).collect(),
+            ..Report::default()
         });
     }
 }
@@ -183,6 +199,54 @@ async fn a_lost_pod_comes_back_with_its_id_name_and_volume() {
         world.api.get(&format!("{CLAIMS}data-demo-all-1")).unwrap(),
         claim
     );
+}
+
+#[tokio::test]
+async fn a_node_whose_volume_is_gone_comes_back_on_another() {
+    let world = World::new();
+    world.settle().await;
+    world.make_ready();
+    world.settle().await;
+    let path = format!("{CLAIMS}data-demo-all-1");
+    let uid = |path: &str| world.api.get(path).unwrap()["metadata"]["uid"].clone();
+    let (claim, pod) = (uid(&path), uid(&format!("{PODS}demo-all-1")));
+    world
+        .api
+        .edit(&path, |claim| claim["status"]["phase"] = json!("Lost"));
+    world.settle().await;
+    assert_ne!(uid(&path), claim);
+    assert_ne!(uid(&format!("{PODS}demo-all-1")), pod);
+    assert_eq!(world.pods().len(), 3);
+    let standing = |path: &str| {
+        let claim = world.api.get(path).unwrap();
+        claim["metadata"]["annotations"][labels::STANDING].clone()
+    };
+    assert_eq!(standing(&path), Value::Null, "it is new again");
+    assert_eq!(standing(&format!("{CLAIMS}data-demo-all-0")), "member");
+}
+
+#[tokio::test]
+async fn a_controller_that_lost_its_volume_founds_nothing() {
+    let world = World::new();
+    world.settle().await;
+    let quorum = || -> Value {
+        let map = world.api.get(&format!("{MAPS}demo-all-1-config")).unwrap();
+        serde_json::from_str(map["data"]["quorum.json"].as_str().unwrap()).unwrap()
+    };
+    let founders = |quorum: &Value| quorum["initialControllers"].as_array().unwrap().len();
+    assert_eq!(founders(&quorum()), 3);
+    world.healthy();
+    world.make_ready();
+    world.settle().await;
+    let map = world.api.get(&format!("{MAPS}demo-quorum")).unwrap();
+    assert_eq!(map["metadata"]["annotations"][labels::FOUNDED], "true");
+    assert_eq!(founders(&quorum()), 0, "nobody founds it again");
+    let pods = world.pods();
+    world.api.remove(&format!("{CLAIMS}data-demo-all-1"));
+    world.api.remove(&format!("{PODS}demo-all-1"));
+    world.settle().await;
+    assert_eq!(world.pods(), pods);
+    assert_eq!(founders(&quorum()), 0);
 }
 
 #[tokio::test]
@@ -373,7 +437,13 @@ async fn a_cluster_made_again_over_its_volumes_is_the_same_cluster() {
     world.settle().await;
     let map = format!("{MAPS}demo-quorum");
     let founding = world.api.get(&map).unwrap()["data"].clone();
-    for part in [PODS, MAPS, "/services/", "/serviceaccounts/"] {
+    for part in [
+        PODS,
+        MAPS,
+        "/services/",
+        "/serviceaccounts/",
+        "/poddisruptionbudgets/",
+    ] {
         for path in world.api.paths(part) {
             world.api.remove(&path);
         }
@@ -419,7 +489,7 @@ async fn a_paused_cluster_and_one_that_is_deleted_are_left_alone() {
         c["spec"]["pause"] = json!(false);
         c["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     });
-    assert_eq!(world.look().await.unwrap(), Again::Never);
+    assert_eq!(world.look().await.unwrap(), Again::Soon, "pods are there");
     assert_eq!(world.api.take_writes(), Vec::<String>::new());
 }
 

@@ -67,8 +67,12 @@ pub async fn wait_for_operator(
 }
 
 /// Applies the cluster, its topic, and who may use it.
-pub async fn cluster(client: &Client, loggers: &[String]) -> Result<()> {
+pub async fn cluster(client: &Client, versions: &[String], loggers: &[String]) -> Result<()> {
     let mut documents = apply::documents(include_str!("../../manifests/demo.yaml"))?;
+    let clusters = documents.iter_mut().filter(|d| d["kind"] == "KafkaCluster");
+    for (cluster, version) in clusters.zip(versions) {
+        cluster["spec"]["version"] = version.as_str().into();
+    }
     for pool in documents
         .iter_mut()
         .filter(|d| d["kind"] == "KafkaNodePool")

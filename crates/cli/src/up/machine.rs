@@ -123,13 +123,15 @@ fn images(found: &Found) -> ImageTable {
         bin_dirs: vec![found.programs.clone()],
         ..LocalImage::default()
     };
-    let mut kafka = ours();
-    kafka.paths = vec![("/opt/kafka/libs".to_owned(), found.kafka_libs.clone())];
-    kafka.bin_dirs.extend(found.java.parent().map(Into::into));
-    ImageTable::new()
+    let table = ImageTable::new()
         .with("tubeway.dev/operator", ours())
-        .with("tubeway.dev/proxy", ours())
-        .with("tubeway.dev/kafka", kafka)
+        .with("tubeway.dev/proxy", ours());
+    found.kafka.iter().fold(table, |table, (version, libs)| {
+        let mut kafka = ours();
+        kafka.paths = vec![("/opt/kafka/libs".to_owned(), libs.clone())];
+        kafka.bin_dirs.extend(found.java.parent().map(Into::into));
+        table.with(format!("tubeway.dev/kafka:{version}"), kafka)
+    })
 }
 
 fn write_kubeconfig(state: &State, text: &str) -> Result<()> {

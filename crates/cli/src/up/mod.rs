@@ -15,6 +15,8 @@ use anyhow::Result;
 use kube::Client;
 use tubeway_telemetry::Shutdown;
 
+use tubeway_launcher::kafka_dist::DEFAULT_VERSION;
+
 use crate::duration::duration;
 use crate::live;
 use crate::progress::{Progress, seconds};
@@ -36,6 +38,10 @@ pub struct Options {
     /// Life of the certificates, as in 24h or 60s.
     #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration)]
     cert_ttl: Duration,
+    /// Version of Kafka. Given several times, the first is what the demonstration
+    /// runs, and the others are what it can be changed to.
+    #[arg(long, value_name = "VERSION", default_value = DEFAULT_VERSION)]
+    kafka_version: Vec<String>,
     /// Level of one of the brokers' loggers, as in kafka.authorizer.logger=DEBUG.
     #[arg(long, value_name = "LOGGER=LEVEL")]
     kafka_log: Vec<String>,
@@ -54,7 +60,7 @@ pub async fn run(state: State, options: Options) -> Result<()> {
     let progress = Progress::default();
     let mut lock = state.lock()?;
     progress.step("looking at this machine");
-    let found = preflight::run(&state, &progress).await?;
+    let found = preflight::run(&state, &options.kafka_version, &progress).await?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, options.api_port));
     progress.step("starting the Kubernetes API");
     let machine = Machine::start(&state, listen, &found).await?;
@@ -94,7 +100,7 @@ async fn serve(
     demo::wait_for_operator(client, progress, shutdown).await?;
     if !options.no_demo {
         progress.step("starting the Kafka cluster kafka/demo");
-        demo::cluster(client, &options.kafka_log).await?;
+        demo::cluster(client, &options.kafka_version, &options.kafka_log).await?;
         demo::wait_for_cluster(client, progress, shutdown).await?;
         progress.step("starting the clients in namespace shop");
         demo::clients(client).await?;

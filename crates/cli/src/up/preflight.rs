@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use tubeway_launcher::kafka_dist::{DEFAULT_VERSION, KafkaDist, default_cache_dir, find_java};
+use tubeway_launcher::kafka_dist::{KafkaDist, default_cache_dir, find_java};
 
 use crate::progress::Progress;
 use crate::state::State;
@@ -19,28 +19,33 @@ pub struct Found {
     pub programs: PathBuf,
     /// The `java` program.
     pub java: PathBuf,
-    /// Folder of Kafka's jars.
-    pub kafka_libs: PathBuf,
+    /// Versions of Kafka, each with the folder of its jars.
+    pub kafka: Vec<(String, PathBuf)>,
 }
 
 /// Looks, and fetches Kafka where it is not there yet.
-pub async fn run(state: &State, progress: &Progress) -> Result<Found> {
+pub async fn run(state: &State, versions: &[String], progress: &Progress) -> Result<Found> {
     let programs = Binaries::find()?;
     programs.check()?;
     room(state.root())?;
     let java = find_java()?;
-    let report = progress.clone();
-    let kafka = tokio::task::spawn_blocking(move || {
-        KafkaDist::ensure(&default_cache_dir(), DEFAULT_VERSION, |what| {
-            report.waits_for(what);
+    let mut kafka = Vec::new();
+    for version in versions.iter().cloned() {
+        let report = progress.clone();
+        let asked = version.clone();
+        let dist = tokio::task::spawn_blocking(move || {
+            KafkaDist::ensure(&default_cache_dir(), &asked, |what| {
+                report.waits_for(what);
+            })
         })
-    })
-    .await?
-    .with_context(|| format!("cannot get Kafka {DEFAULT_VERSION}"))?;
+        .await?
+        .with_context(|| format!("cannot get Kafka {version}"))?;
+        kafka.push((version, dist.libs));
+    }
     Ok(Found {
         programs: programs.dir().to_owned(),
         java: java.path,
-        kafka_libs: kafka.libs,
+        kafka,
     })
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod load;
 pub mod looks;
 pub mod mesh;
 pub mod net;
@@ -248,7 +249,7 @@ pub fn eventually<T>(
             Err(error) if begun.elapsed() > within => {
                 return Err(error.context(format!("{what}: not within {} s", within.as_secs())));
             }
-            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            Err(_) => std::thread::sleep(Duration::from_millis(250)),
         }
     }
 }

@@ -5,14 +5,15 @@ mod pod;
 mod properties;
 mod sidecar;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolumeClaim, PersistentVolumeClaimSpec, Pod, Service, ServiceAccount,
     ServicePort, ServiceSpec, VolumeResourceRequirements,
 };
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tubeway_api::{NodeRole, labels};
 use tubeway_config::ports;
@@ -33,10 +34,10 @@ pub use sidecar::{
 pub struct Objects {
     /// Who all nodes are.
     pub service_account: ServiceAccount,
-    /// Kafka's id and the first controllers; made once.
-    pub quorum: ConfigMap,
     /// The names of the nodes, and where clients begin.
     pub services: Vec<Service>,
+    /// Lets nobody evict a node: that is for the operator to do.
+    pub budget: PodDisruptionBudget,
     /// What each node is made of, by id.
     pub nodes: BTreeMap<u32, NodeObjects>,
 }
@@ -64,6 +65,8 @@ pub struct Inputs<'a> {
     pub cluster: &'a ValidatedCluster,
     /// How the cluster began.
     pub founding: &'a Founding,
+    /// Nodes that begin the quorum, should their volumes be empty.
+    pub founders: &'a BTreeSet<u32>,
     /// Size that each claim has already, by its name: claims never shrink.
     pub claim_sizes: &'a BTreeMap<String, String>,
 }
@@ -94,16 +97,25 @@ pub fn build(inputs: Inputs<'_>) -> Objects {
             automount_service_account_token: Some(false),
             ..ServiceAccount::default()
         },
-        quorum: quorum_config_map(cluster, inputs.founding),
         services: vec![nodes_service(cluster), bootstrap_service(cluster)],
+        budget: budget(cluster),
         nodes: nodes.collect(),
     }
 }
 
-/// The ConfigMap that says how a cluster began.
-pub fn quorum_config_map(cluster: &ValidatedCluster, founding: &Founding) -> ConfigMap {
+/// The ConfigMap that says how a cluster began, and whether it has.
+pub fn quorum_config_map(
+    cluster: &ValidatedCluster,
+    founding: &Founding,
+    founded: bool,
+) -> ConfigMap {
+    let mut metadata = meta::of_cluster(cluster, names::quorum_config_map(&cluster.key.name));
+    if founded {
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(labels::FOUNDED.to_owned(), true.to_string());
+    }
     ConfigMap {
-        metadata: meta::of_cluster(cluster, names::quorum_config_map(&cluster.key.name)),
+        metadata,
         data: Some([(QUORUM_KEY.to_owned(), founding.to_json())].into()),
         immutable: Some(true),
         ..ConfigMap::default()
@@ -149,6 +161,22 @@ fn bootstrap_service(cluster: &ValidatedCluster) -> Service {
     }
 }
 
+/// How many pods are ready says nothing about partitions, so none may go.
+fn budget(cluster: &ValidatedCluster) -> PodDisruptionBudget {
+    PodDisruptionBudget {
+        metadata: meta::of_cluster(cluster, names::budget(&cluster.key.name)),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(0)),
+            selector: Some(LabelSelector {
+                match_labels: Some(meta::selector(&cluster.key.name)),
+                ..LabelSelector::default()
+            }),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        ..PodDisruptionBudget::default()
+    }
+}
+
 fn port(name: &str, number: u16) -> ServicePort {
     ServicePort {
         name: Some(name.to_owned()),
@@ -190,13 +218,24 @@ impl NodeInputs<'_> {
     fn config_map(self) -> ConfigMap {
         let data = [
             (PROPERTIES_KEY.to_owned(), properties::render(self)),
-            (QUORUM_KEY.to_owned(), self.all.founding.to_json()),
+            (QUORUM_KEY.to_owned(), self.quorum().to_json()),
         ];
         ConfigMap {
             metadata: self.meta(names::pod_config(&self.pod_name())),
             data: Some(data.into()),
             ..ConfigMap::default()
         }
+    }
+
+    /// How an empty volume is formatted. A controller that lost its volume must
+    /// not begin the quorum anew: what the others have agreed on would be voted
+    /// on by one who has forgotten it. It joins them instead.
+    fn quorum(self) -> Founding {
+        let mut founding = self.all.founding.clone();
+        if !self.all.founders.contains(&self.id) {
+            founding.initial_controllers.clear();
+        }
+        founding
     }
 
     fn claim(self) -> PersistentVolumeClaim {

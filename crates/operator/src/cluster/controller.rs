@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
@@ -12,6 +13,7 @@ use kube::{Api, Resource, ResourceExt};
 use tubeway_api::{KafkaCluster, KafkaNodePool, labels};
 use tubeway_config::ClusterRef;
 
+use super::farewell;
 use super::reconcile::{Again, CONTROLLER, reconcile};
 use crate::context::Context;
 use crate::error::Error;
@@ -40,7 +42,8 @@ pub async fn controller(ctx: Context, shutdown: impl Future<Output = ()> + Send 
     let config = controller::Config::default()
         .debounce(DEBOUNCE)
         .concurrency(8);
-    Controller::new(
+    let farewells = farewell::watch(ctx.clone());
+    let looks = Controller::new(
         Api::<KafkaCluster>::all(client.clone()),
         watcher::Config::default(),
     )
@@ -49,6 +52,10 @@ pub async fn controller(ctx: Context, shutdown: impl Future<Output = ()> + Send 
     .owns(Api::<Service>::all(client.clone()), ours.clone())
     .owns(Api::<ConfigMap>::all(client.clone()), ours.clone())
     .owns(Api::<ServiceAccount>::all(client.clone()), ours.clone())
+    .owns(
+        Api::<PodDisruptionBudget>::all(client.clone()),
+        ours.clone(),
+    )
     .watches(
         Api::<PersistentVolumeClaim>::all(client.clone()),
         ours,
@@ -65,8 +72,11 @@ pub async fn controller(ctx: Context, shutdown: impl Future<Output = ()> + Send 
     .reconcile_all_on(acknowledged)
     .graceful_shutdown_on(shutdown)
     .run(look, retry, Arc::new(ctx))
-    .for_each(|_| std::future::ready(()))
-    .await;
+    .for_each(|_| std::future::ready(()));
+    tokio::select! {
+        () = looks => {}
+        () = farewells => {}
+    }
 }
 
 async fn look(cluster: Arc<KafkaCluster>, ctx: Arc<Context>) -> Result<Action, Error> {

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tubeway_api::{KafkaCluster, KafkaNodePool, labels};
 use tubeway_planner::{Assignment, PoolIds, assign_ids};
 
+use super::standing::Standing;
 use crate::error::{Error, Result};
 
 /// What is there of one cluster.
@@ -30,6 +32,8 @@ pub struct Observed {
     pub config_maps: BTreeMap<String, ConfigMap>,
     /// Its Services, by name.
     pub services: BTreeMap<String, Service>,
+    /// Its PodDisruptionBudgets, by name.
+    pub budgets: BTreeMap<String, PodDisruptionBudget>,
     /// Its ServiceAccounts, by name.
     pub accounts: BTreeMap<String, ServiceAccount>,
     /// Objects of an earlier cluster of this name that are still on their way
@@ -69,6 +73,7 @@ impl Observed {
             pods: owned(list(client, namespace, name).await?, &uid, &mut left_over),
             config_maps: owned(list(client, namespace, name).await?, &uid, &mut left_over),
             services: owned(list(client, namespace, name).await?, &uid, &mut left_over),
+            budgets: owned(list(client, namespace, name).await?, &uid, &mut left_over),
             accounts: owned(list(client, namespace, name).await?, &uid, &mut left_over),
             // Claims outlive a cluster on purpose, so no owner is asked for.
             claims: by_name(list(client, namespace, name).await?),
@@ -78,19 +83,64 @@ impl Observed {
         }))
     }
 
-    /// Which ids the pools' nodes have, from what is there.
+    /// Which ids the pools' nodes have, from what is there. Pools that were
+    /// deleted and have pods or volumes left are among them, and ask for none.
     pub fn assign_ids(&self) -> Assignment {
-        let pools = self.pools.iter().map(|pool| {
-            let name = pool.name_any();
+        let mut pools: BTreeMap<String, PoolIds> = BTreeMap::new();
+        for claim in self.claims.values() {
+            if let Some((pool, id)) = place(claim) {
+                pools.entry(pool).or_default().volumes.insert(id);
+            }
+        }
+        for pool in &self.pools {
+            let ids = pools.entry(pool.name_any()).or_default();
+            ids.replicas = usize::try_from(pool.spec.replicas).unwrap_or(0);
             let known = pool.status.iter().flat_map(|s| s.node_ids.iter().copied());
-            let ids = PoolIds {
-                replicas: usize::try_from(pool.spec.replicas).unwrap_or(0),
-                in_use: ids_in(&name, self.pods.values()).chain(known).collect(),
-                volumes: ids_in(&name, self.claims.values()).collect(),
-            };
-            (name, ids)
+            // A node that has left is not one that is missing.
+            ids.in_use
+                .extend(known.filter(|id| !self.standing(*id).has_left()));
+        }
+        for pod in self.pods.values() {
+            if let Some((pool, id)) = place(pod) {
+                pools.entry(pool).or_default().in_use.insert(id);
+            }
+        }
+        assign_ids(&pools)
+    }
+
+    /// How far a node is on its way into the cluster or out of it.
+    pub fn standing(&self, id: u32) -> Standing {
+        self.claim_of(id).map_or(Standing::New, Standing::of)
+    }
+
+    /// The pod of a node.
+    pub fn pod_of(&self, id: u32) -> Option<&Pod> {
+        self.pods.values().find(|pod| node_id(*pod) == Some(id))
+    }
+
+    /// The claim of a node.
+    pub fn claim_of(&self, id: u32) -> Option<&PersistentVolumeClaim> {
+        let mut claims = self.claims.values();
+        claims.find(|claim| node_id(*claim) == Some(id))
+    }
+
+    /// Pods of pools that are gone, by node id. Nothing says how they would be
+    /// made again, so they run on until they are empty.
+    pub fn strays(&self) -> BTreeMap<u32, &Pod> {
+        let known = |pool: &str| self.pools.iter().any(|p| p.name_any() == pool);
+        let pods = self.pods.values().filter_map(|pod| {
+            let (pool, id) = place(pod)?;
+            (!known(&pool)).then_some((id, pod))
         });
-        assign_ids(&pools.collect())
+        pods.collect()
+    }
+
+    /// Whether a node of this cluster, or of one before it on the same volumes,
+    /// has ever taken part.
+    pub fn has_members(&self) -> bool {
+        self.claims
+            .values()
+            .any(|claim| Standing::of(claim) != Standing::New)
     }
 
     /// Kafka's id of the cluster, where volumes carry one already.
@@ -122,13 +172,10 @@ pub fn node_id<K: Resource>(object: &K) -> Option<u32> {
         .ok()
 }
 
-fn ids_in<'a, K: Resource + 'a>(
-    pool: &str,
-    objects: impl Iterator<Item = &'a K>,
-) -> impl Iterator<Item = u32> {
-    objects
-        .filter(move |object| object.labels().get(labels::POOL).is_some_and(|p| p == pool))
-        .filter_map(node_id)
+/// The pool and the node id that an object is labelled with.
+fn place<K: Resource>(object: &K) -> Option<(String, u32)> {
+    let pool = object.labels().get(labels::POOL)?;
+    Some((pool.clone(), node_id(object)?))
 }
 
 async fn list<K>(client: &Client, namespace: &str, cluster: &str) -> Result<Vec<K>>

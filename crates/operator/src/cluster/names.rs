@@ -27,6 +27,11 @@ pub fn bootstrap_service(cluster: &str) -> String {
     format!("{cluster}-bootstrap")
 }
 
+/// PodDisruptionBudget of all of a cluster's nodes.
+pub fn budget(cluster: &str) -> String {
+    format!("{cluster}-nodes")
+}
+
 /// ConfigMap with the cluster's id and its first controllers.
 pub fn quorum_config_map(cluster: &str) -> String {
     format!("{cluster}-quorum")

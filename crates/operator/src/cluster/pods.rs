@@ -27,9 +27,12 @@ pub(super) fn is_over(pod: &Pod) -> bool {
     matches!(phase, Some("Failed" | "Succeeded"))
 }
 
-/// Whether the pod was built as it would be built now.
+/// Whether the pod was built as it would be built now, and nobody wants another
+/// in its place.
 pub(super) fn is_current(pod: &Pod, wanted: &Pod) -> bool {
-    pod.annotations().get(labels::SPEC_HASH) == wanted.annotations().get(labels::SPEC_HASH)
+    let unmarked = !pod.annotations().contains_key(labels::RESTART);
+    unmarked
+        && pod.annotations().get(labels::SPEC_HASH) == wanted.annotations().get(labels::SPEC_HASH)
 }
 
 /// Why a pod is not ready, in words of its own status: what somebody would

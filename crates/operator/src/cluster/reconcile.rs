@@ -5,26 +5,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use tubeway_api::KafkaCluster;
 use tubeway_api::condition::reasons;
+use tubeway_api::{KafkaCluster, labels};
 use tubeway_config::ClusterRef;
 use tubeway_planner::{Limits, Node, NodeState, Plan, plan};
 
 use super::build::{self, Inputs, NodeObjects, Objects, QUORUM_KEY};
 use super::dereference::Observed;
+use super::dynamic;
+use super::farewell;
+use super::features;
 use super::founding::Founding;
-use super::status::{self, Findings};
+use super::membership::Situation;
+use super::status::{self, Findings, MembersProgress};
 use super::topology::topology;
 use super::validate::ValidatedCluster;
 use super::{names, pods};
 use crate::apply::Writer;
 use crate::context::{Context, Happening};
 use crate::error::{Error, Result};
-use crate::health::{Depth, HealthReport};
+use crate::kafka::{Depth, Order, Report};
 use crate::roots;
+
+mod members;
 
 /// Name of this controller in metrics.
 pub const CONTROLLER: &str = "cluster";
@@ -44,6 +50,17 @@ pub enum Again {
     Never,
 }
 
+/// What a look has come to.
+struct Outcome<'a> {
+    cluster: &'a ValidatedCluster,
+    founding: &'a Founding,
+    nodes: &'a [Node],
+    plan: &'a Plan,
+    members: &'a MembersProgress,
+    refused: Option<&'a [String]>,
+    report: Option<Report>,
+}
+
 struct Look<'a> {
     ctx: &'a Context,
     write: Writer<'a>,
@@ -54,16 +71,14 @@ struct Look<'a> {
 /// Looks at the cluster and takes every step that can be taken now.
 pub async fn reconcile(ctx: &Context, key: &ClusterRef) -> Result<Again> {
     let Some(observed) = Observed::read(&ctx.client, &key.namespace, &key.name).await? else {
-        ctx.topologies.forget(key);
-        ctx.access.forget(key);
-        ctx.zones.forget(key);
-        ctx.quotas.forget(key);
-        ctx.admins.remove(key);
+        farewell::forget(ctx, key);
         return Ok(Again::Never);
     };
     if observed.cluster.metadata.deletion_timestamp.is_some() {
         // What it owns goes by itself; making anything now would get in the way.
-        return Ok(Again::Never);
+        let uid = observed.cluster.uid().unwrap_or_default();
+        let left = farewell::hurry(ctx, key, &uid).await?;
+        return Ok(if left == 0 { Again::Never } else { Again::Soon });
     }
     let look = Look {
         write: Writer::new(ctx.client.clone(), &ctx.metrics, CONTROLLER),
@@ -72,6 +87,12 @@ pub async fn reconcile(ctx: &Context, key: &ClusterRef) -> Result<Again> {
         key: key.clone(),
     };
     look.take().await
+}
+
+/// Whether Kubernetes says that there is no volume behind the claim any more.
+fn is_lost(claim: &PersistentVolumeClaim) -> bool {
+    let phase = claim.status.as_ref().and_then(|s| s.phase.as_deref());
+    phase == Some("Lost")
 }
 
 /// Whether the pod became ready a moment ago.
@@ -116,25 +137,88 @@ impl Look<'_> {
             return Ok(Again::Soon);
         }
         roots::ensure(self.ctx, &self.write, &self.key.namespace).await?;
-        let founding = self.found(&cluster).await?;
+        let (founding, founded) = self.found(&cluster).await?;
         let claim_sizes = self.observed.claim_sizes();
+        let founders = self.founders(&founding, founded);
         let objects = build::build(Inputs {
             config: &self.ctx.config,
             cluster: &cluster,
             founding: &founding,
+            founders: &founders,
             claim_sizes: &claim_sizes,
         });
         self.apply_shared(&objects).await?;
-        let nodes = self.nodes(&cluster, &objects);
+        let mut nodes = self.nodes(&cluster, &objects);
         let report = self.health(&nodes).await;
-        let health = report.as_ref().map(|report| &report.health);
-        let plan = plan(&nodes, health, Limits::default());
-        self.take_plan(&objects, &plan).await?;
-        if !plan.elect.is_empty() && leaders_come_back(&cluster) {
-            self.ctx.health.elect(&self.key, &plan.elect).await;
+        if let Some(report) = &report {
+            for node in &mut nodes {
+                let registered = report.brokers.get(&node.id);
+                node.zone = registered.and_then(|broker| broker.rack.clone());
+            }
         }
-        self.write_status(&cluster, &founding, &nodes, &plan, report)
-            .await
+        let health = report.as_ref().map(|report| &report.health);
+        let limits = Limits {
+            max_unavailable: cluster.max_unavailable(),
+        };
+        let plan = plan(&nodes, health, limits);
+        self.take_plan(&objects, &plan).await?;
+        let situation = Situation {
+            cluster: &cluster,
+            observed: &self.observed,
+            nodes: &nodes,
+            replaced: &plan.replace,
+            founded,
+            report: report.as_ref(),
+        };
+        if !founded {
+            self.begin(&founding, &nodes, report.is_some()).await?;
+        }
+        let members = self.change_members(situation).await?;
+        let refused = match &report {
+            Some(report) => Some(self.configure(&cluster, &nodes, report).await),
+            None => None,
+        };
+        if !plan.elect.is_empty() && leaders_come_back(&cluster) {
+            let order = Order::Elect(plan.elect.clone());
+            // Nothing depends on it: a later plan asks again.
+            let _ = self.tell_kafka(&order).await;
+        }
+        self.write_status(Outcome {
+            cluster: &cluster,
+            founding: &founding,
+            nodes: &nodes,
+            plan: &plan,
+            members: &members,
+            refused: refused.as_deref(),
+            report,
+        })
+        .await
+    }
+
+    /// Tells Kafka which options and features it is to have; returns what it says
+    /// against them.
+    async fn configure(
+        &self,
+        cluster: &ValidatedCluster,
+        nodes: &[Node],
+        report: &Report,
+    ) -> Vec<String> {
+        let changes = dynamic::changes(&cluster.dynamic, &report.defaults);
+        let options = (!changes.is_empty()).then_some(Order::Defaults(changes));
+        // Features are what old nodes could not read.
+        let runs = |node: &Node| node.current && node.state == NodeState::Ready;
+        let feature = if nodes.iter().all(runs) {
+            features::next(cluster.release, &report.features)
+        } else {
+            None
+        };
+        let mut refused = Vec::new();
+        for order in options.into_iter().chain(feature) {
+            if let Err(problem) = self.tell_kafka(&order).await {
+                refused.push(problem);
+            }
+        }
+        refused
     }
 
     /// Says why nothing is done.
@@ -157,27 +241,37 @@ impl Look<'_> {
         }
     }
 
-    /// How the cluster began: as written down, or from now on.
-    async fn found(&self, cluster: &ValidatedCluster) -> Result<Founding> {
+    /// How the cluster began, and whether it has: as written down, or from now on.
+    async fn found(&self, cluster: &ValidatedCluster) -> Result<(Founding, bool)> {
         let name = names::quorum_config_map(&self.key.name);
         let Some(config_map) = self.observed.config_maps.get(&name) else {
             let founding = Founding::new(cluster, self.observed.cluster_id_of_claims());
-            let config_map = build::quorum_config_map(cluster, &founding);
+            let founded = self.observed.has_members();
+            let config_map = build::quorum_config_map(cluster, &founding, founded);
             self.write.create(&config_map).await?;
-            return Ok(founding);
+            return Ok((founding, founded));
         };
         let text = config_map.data.as_ref().and_then(|d| d.get(QUORUM_KEY));
-        serde_json::from_str(text.map_or("", String::as_str)).map_err(|error| Error::Damaged {
-            object: format!("ConfigMap {}/{name}", self.key.namespace),
-            problem: format!("its key {QUORUM_KEY} does not say how the cluster began: {error}"),
-            remedy: "restore it, or delete it to have it written again from the volumes",
-        })
+        let founding = serde_json::from_str(text.map_or("", String::as_str)).map_err(|error| {
+            Error::Damaged {
+                object: format!("ConfigMap {}/{name}", self.key.namespace),
+                problem: format!(
+                    "its key {QUORUM_KEY} does not say how the cluster began: {error}"
+                ),
+                remedy: "restore it, or delete it to have it written again from the volumes",
+            }
+        })?;
+        let founded = config_map.annotations().contains_key(labels::FOUNDED);
+        Ok((founding, founded))
     }
 
     async fn apply_shared(&self, objects: &Objects) -> Result<()> {
         let account = &objects.service_account;
         let live = self.observed.accounts.get(&account.name_any());
         self.write.apply(account, live).await?;
+        let budget = &objects.budget;
+        let live = self.observed.budgets.get(&budget.name_any());
+        self.write.apply(budget, live).await?;
         for service in &objects.services {
             let live = self.observed.services.get(&service.name_any());
             self.write.apply(service, live).await?;
@@ -209,7 +303,7 @@ impl Look<'_> {
 
     /// Asks Kafka, once there is somebody to answer. Not while a pod is missing:
     /// it is to be made at once, and an answer can take a while.
-    async fn health(&self, nodes: &[Node]) -> Option<HealthReport> {
+    async fn health(&self, nodes: &[Node]) -> Option<Report> {
         let any = |state| nodes.iter().any(|node| node.state == state);
         if !any(NodeState::Ready) || any(NodeState::Missing) {
             return None;
@@ -220,12 +314,16 @@ impl Look<'_> {
         } else {
             Depth::Partitions
         };
-        self.ctx.health.look(&self.key, depth).await
+        self.ctx.kafka.look(&self.key, depth).await
     }
 
     async fn take_plan(&self, objects: &Objects, plan: &Plan) -> Result<()> {
         for (id, node) in &objects.nodes {
             let claim = self.observed.claims.get(&node.claim.name_any());
+            if let Some(claim) = claim.filter(|claim| is_lost(claim)) {
+                self.give_up(claim, self.pod(node)).await?;
+                continue;
+            }
             self.write.apply(&node.claim, claim).await?;
             if plan.create.contains(id) {
                 self.create_node(node, claim.is_some()).await?;
@@ -258,6 +356,21 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// Lets go of a claim whose volume is gone, and of the pod that waits for it:
+    /// the node comes back on another.
+    async fn give_up(&self, claim: &PersistentVolumeClaim, pod: Option<&Pod>) -> Result<()> {
+        if claim.metadata.deletion_timestamp.is_none() {
+            self.write.delete(claim).await?;
+            let note = format!("the volume of claim {} is gone", claim.name_any());
+            let live = &self.observed.cluster;
+            self.tell(live, "VolumeLost", "Replace", note, true).await;
+        }
+        match pod.filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+            Some(pod) => self.write.delete(pod).await,
+            None => Ok(()),
+        }
+    }
+
     async fn create_node(&self, node: &NodeObjects, had_claim: bool) -> Result<()> {
         self.apply_config(node).await?;
         self.write.create(&node.pod).await?;
@@ -280,14 +393,16 @@ impl Look<'_> {
         self.write.apply(&node.config, live).await
     }
 
-    async fn write_status(
-        &self,
-        cluster: &ValidatedCluster,
-        founding: &Founding,
-        nodes: &[Node],
-        plan: &Plan,
-        report: Option<HealthReport>,
-    ) -> Result<Again> {
+    async fn write_status(&self, outcome: Outcome<'_>) -> Result<Again> {
+        let Outcome {
+            cluster,
+            founding,
+            nodes,
+            plan,
+            members,
+            refused,
+            report,
+        } = outcome;
         let now = Timestamp::now();
         let seen = nodes.iter().map(|node| {
             let pool = cluster.nodes()[&node.id];
@@ -305,6 +420,9 @@ impl Look<'_> {
             founding,
             nodes: &seen,
             plan,
+            members,
+            metadata: report.as_ref().and_then(|r| features::written(&r.features)),
+            refused,
             quorum: report.map(|report| report.quorum),
             behind: &behind,
         };
@@ -317,7 +435,7 @@ impl Look<'_> {
         self.write.status(live, &status).await?;
         // Pods and sidecars announce themselves; Kafka's health does not.
         let steady = plan.outdated.is_empty() && !nodes.iter().any(|node| node.fresh);
-        let announced = steady || !plan.replace.is_empty();
+        let announced = (steady || !plan.replace.is_empty()) && members.waits.is_empty();
         Ok(if announced { Again::Late } else { Again::Soon })
     }
 

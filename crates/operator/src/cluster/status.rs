@@ -14,7 +14,9 @@ use tubeway_api::{
 use tubeway_config::ports;
 use tubeway_planner::{NodeState, Plan};
 
+use super::features::Release;
 use super::founding::Founding;
+use super::membership::Change;
 use super::names;
 use super::validate::{InvalidCluster, ValidatedCluster};
 
@@ -29,10 +31,24 @@ pub(super) struct Findings<'a> {
     pub(super) nodes: &'a BTreeMap<u32, (NodeState, Option<String>)>,
     /// The next step.
     pub(super) plan: &'a Plan,
+    /// How far nodes are that join and leave.
+    pub(super) members: &'a MembersProgress,
     /// What the quorum's leader said, where it could be asked.
     pub(super) quorum: Option<QuorumStatus>,
+    /// The release whose metadata the cluster uses, where it could be asked.
+    pub(super) metadata: Option<Release>,
+    /// What Kafka said against the options and features that it was told; empty
+    /// is nothing, none is that it was not told.
+    pub(super) refused: Option<&'a [String]>,
     /// Pods of nodes whose sidecars are not up to date, with why.
     pub(super) behind: &'a BTreeMap<String, String>,
+}
+
+/// How far nodes are that join and leave, in words.
+#[derive(Debug, Default)]
+pub(super) struct MembersProgress {
+    /// What is waited for, or done next; empty when nobody joins or leaves.
+    pub(super) waits: Vec<String>,
 }
 
 /// The conditions that this controller sets, in one go.
@@ -55,6 +71,12 @@ impl Findings<'_> {
         conditions.set(types::READY, Some(done), reason, message);
         let (busy, reason, message) = self.progress();
         conditions.set(types::PROGRESSING, Some(busy), reason, message);
+        if let Some(refused) = self.refused {
+            let (applied, reason, message) = config(refused);
+            conditions.set(types::CONFIG_APPLIED, Some(applied), reason, message);
+        } else {
+            conditions.keep(types::CONFIG_APPLIED);
+        }
         let (in_sync, reason, message) = self.sidecars();
         conditions.set(types::SIDECARS_IN_SYNC, Some(in_sync), reason, message);
         let old = live.status.as_ref();
@@ -68,6 +90,10 @@ impl Findings<'_> {
             } else {
                 old.and_then(|status| status.kafka_version.clone())
             },
+            metadata_version: self
+                .metadata
+                .map(|release| release.to_string())
+                .or_else(|| old.and_then(|status| status.metadata_version.clone())),
             nodes: self.node_statuses(),
             quorum: self
                 .quorum
@@ -99,8 +125,7 @@ impl Findings<'_> {
             let surplus: Vec<_> = surplus.iter().map(u32::to_string).collect();
             let _ = write!(
                 message,
-                "; nodes {} are no longer asked for and run on, because their partitions must be \
-                 moved away first",
+                "; nodes {} are no longer asked for and go when nothing is on them",
                 surplus.join(", ")
             );
         }
@@ -174,6 +199,10 @@ impl Findings<'_> {
         if !waits.is_empty() {
             return (true, reasons::WAITING_FOR_NODES, some_of(&waits));
         }
+        if !self.members.waits.is_empty() {
+            let message = some_of(&self.members.waits);
+            return (true, reasons::CHANGING_MEMBERS, message);
+        }
         (false, reasons::STABLE, "nothing is under way".to_owned())
     }
 
@@ -208,6 +237,38 @@ impl Findings<'_> {
             })
             .collect()
     }
+}
+
+// === impl MembersProgress ===
+
+impl MembersProgress {
+    pub(super) fn of(change: &Change) -> Self {
+        let plan = &change.plan;
+        let mut waits: Vec<String> = plan.waits.iter().map(ToString::to_string).collect();
+        waits.extend(change.moves.impossible.iter().map(ToString::to_string));
+        let moves = &change.moves;
+        let now = moves.in_flight.partitions + moves.start.len();
+        if now + moves.left.partitions > 0 {
+            let later = moves.left.partitions;
+            waits.push(format!(
+                "{now} partitions are on the move, {later} more will be"
+            ));
+        }
+        let gone = plan.remove.iter().map(|id| format!("node {id} leaves"));
+        waits.extend(gone);
+        if waits.is_empty() {
+            waits.push("nodes are joining or leaving".to_owned());
+        }
+        Self { waits }
+    }
+}
+
+fn config(refused: &[String]) -> (bool, &'static str, String) {
+    if refused.is_empty() {
+        let message = "Kafka has all options and features of the spec".to_owned();
+        return (true, reasons::APPLIED, message);
+    }
+    (false, reasons::KAFKA_ERROR, refused.join("; "))
 }
 
 /// The status of a cluster that is not built: the one before, with conditions

@@ -1,16 +1,13 @@
-//! The cluster's brokers and its metadata quorum.
+//! The cluster's brokers.
 
-use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
-use kafka_protocol::messages::describe_quorum_response::ReplicaState;
-use kafka_protocol::messages::{DescribeClusterRequest, DescribeQuorumRequest, TopicName};
-use uuid::Uuid;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::{BrokerId, DescribeClusterRequest, UnregisterBrokerRequest};
+use kafka_protocol::protocol::StrBytes;
 
+use super::BrokerAddress;
 use super::error::{AdminError, Refusal};
 use super::pool::Admin;
-use super::{BrokerAddress, text};
 
-/// The log that the quorum keeps.
-const METADATA_TOPIC: &str = "__cluster_metadata";
 /// The first version that can ask for fenced brokers.
 const WITH_FENCED: i16 = 2;
 
@@ -34,36 +31,6 @@ pub struct Broker {
     pub rack: Option<String>,
     /// Registered, but leads nothing: starting, shutting down, or away.
     pub fenced: bool,
-}
-
-/// The metadata quorum as its leader sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quorum {
-    /// Node id of the leader, which is the active controller.
-    pub leader: i32,
-    /// Grows with each new leader.
-    pub leader_epoch: i32,
-    /// What a majority has, as an offset of the metadata log.
-    pub high_watermark: i64,
-    /// Those that elect and are elected, by id.
-    pub voters: Vec<QuorumReplica>,
-    /// Those that only follow, by id.
-    pub observers: Vec<QuorumReplica>,
-}
-
-/// A node's copy of the metadata log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuorumReplica {
-    /// Kafka's `node.id`.
-    pub id: i32,
-    /// Id of the folder it is in; zero where the brokers are too old to say.
-    pub directory: Uuid,
-    /// Where the copy ends.
-    pub log_end_offset: i64,
-    /// When it last asked, in ms since 1970; none for the leader itself, or unknown.
-    pub last_fetch_ms: Option<i64>,
-    /// When it last had everything, in ms since 1970; none if unknown.
-    pub last_caught_up_ms: Option<i64>,
 }
 
 // === impl Admin ===
@@ -100,55 +67,15 @@ impl Admin {
         })
     }
 
-    /// The metadata quorum.
-    pub async fn describe_quorum(&self) -> Result<Quorum, AdminError> {
-        let request = |_| {
-            let topic = TopicData::default()
-                .with_topic_name(TopicName(text(METADATA_TOPIC)))
-                .with_partitions(vec![PartitionData::default()]);
-            DescribeQuorumRequest::default().with_topics(vec![topic])
+    /// Takes the registration of a broker away that is gone for good; one that is
+    /// not registered is no error.
+    pub async fn unregister_broker(&self, id: i32) -> Result<(), AdminError> {
+        let request = |_| UnregisterBrokerRequest::default().with_broker_id(BrokerId(id));
+        let check = |code, message: Option<&StrBytes>| match Refusal::check(code, message) {
+            Err(refusal) if refusal.error == ResponseError::BrokerIdNotRegistered => Ok(()),
+            checked => checked,
         };
-        let response = self
-            .call(request, |r| {
-                Refusal::check(r.error_code, r.error_message.as_ref())?;
-                let mut partitions = r.topics.iter().flat_map(|topic| &topic.partitions);
-                partitions.try_for_each(|p| Refusal::check(p.error_code, p.error_message.as_ref()))
-            })
-            .await?;
-        let partition = response
-            .topics
-            .into_iter()
-            .flat_map(|topic| topic.partitions)
-            .next()
-            .ok_or_else(|| AdminError::Refused {
-                api: "DescribeQuorum",
-                refusal: Refusal {
-                    error: kafka_protocol::error::ResponseError::UnknownTopicOrPartition,
-                    message: Some(format!("no partition of {METADATA_TOPIC} in the answer")),
-                },
-            })?;
-        Ok(Quorum {
-            leader: partition.leader_id.0,
-            leader_epoch: partition.leader_epoch,
-            high_watermark: partition.high_watermark,
-            voters: replicas(&partition.current_voters),
-            observers: replicas(&partition.observers),
-        })
+        let response = self.call(request, |r| check(r.error_code, r.error_message.as_ref()));
+        response.await.map(|_| ())
     }
-}
-
-fn replicas(states: &[ReplicaState]) -> Vec<QuorumReplica> {
-    let known = |ms: i64| (ms >= 0).then_some(ms);
-    let mut replicas: Vec<_> = states
-        .iter()
-        .map(|state| QuorumReplica {
-            id: state.replica_id.0,
-            directory: state.replica_directory_id,
-            log_end_offset: state.log_end_offset,
-            last_fetch_ms: known(state.last_fetch_timestamp),
-            last_caught_up_ms: known(state.last_caught_up_timestamp),
-        })
-        .collect();
-    replicas.sort_by_key(|replica| replica.id);
-    replicas
 }

@@ -6,7 +6,9 @@ use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
-use kafka_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
+use kafka_protocol::messages::{
+    DescribeConfigsRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
 
 use super::error::{AdminError, Refusal};
 use super::pool::Admin;
@@ -158,9 +160,12 @@ impl Admin {
     }
 
     /// Changes options of each resource; either all of a resource's or none.
+    /// Options of one broker are told that broker, at `at`; everything else can
+    /// be told any.
     pub async fn alter_configs(
         &self,
         changes: &BTreeMap<ConfigResource, BTreeMap<String, ConfigChange>>,
+        at: Option<&BrokerAddress>,
     ) -> Result<BTreeMap<ConfigResource, Result<(), Refusal>>, AdminError> {
         let request = |_| {
             let resources = changes.iter().map(|(resource, changes)| {
@@ -171,11 +176,13 @@ impl Admin {
             });
             IncrementalAlterConfigsRequest::default().with_resources(resources.collect())
         };
-        let response = self
-            .call(request, |r| {
-                not_controller(r.responses.iter().map(|r| r.error_code))
-            })
-            .await?;
+        let check = |r: &IncrementalAlterConfigsResponse| {
+            not_controller(r.responses.iter().map(|r| r.error_code))
+        };
+        let response = match at {
+            Some(broker) => self.call_at(broker, request, check).await?,
+            None => self.call(request, check).await?,
+        };
         let results = response.responses.iter().filter_map(|r| {
             let resource = ConfigResource::read(r.resource_type, &r.resource_name)?;
             let result = Refusal::check(r.error_code, r.error_message.as_ref());

@@ -61,6 +61,8 @@ calls! {
     "CreateAcls" 30 CreateAclsRequest CreateAclsResponse
     "DeleteAcls" 31 DeleteAclsRequest DeleteAclsResponse
     "DescribeConfigs" 32 DescribeConfigsRequest DescribeConfigsResponse
+    "AlterReplicaLogDirs" 34 AlterReplicaLogDirsRequest AlterReplicaLogDirsResponse
+    "DescribeLogDirs" 35 DescribeLogDirsRequest DescribeLogDirsResponse
     "CreatePartitions" 37 CreatePartitionsRequest CreatePartitionsResponse
     "ElectLeaders" 43 ElectLeadersRequest ElectLeadersResponse
     "IncrementalAlterConfigs" 44 IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse

@@ -141,7 +141,7 @@ async fn configure(
 ) -> Result<(), TopicError> {
     let resource = ConfigResource::Topic(name.to_owned());
     let changes = BTreeMap::from([(resource.clone(), config)]);
-    match admin.alter_configs(&changes).await?.remove(&resource) {
+    match admin.alter_configs(&changes, None).await?.remove(&resource) {
         Some(Ok(())) => Ok(()),
         Some(Err(refusal)) => Err(TopicError::Refused(
             "configuration",

@@ -28,12 +28,14 @@ use crate::control::{Control, InForce, Topologies};
 use crate::metrics::Metrics;
 use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
+
 use crate::settings::{NodeSettings, Settings};
 use crate::zones::{OwnZone, ZonesInForce};
 use egress::Egress;
 use files::RunDir;
 use ingress::Ingress;
 use internal::Internal;
+use watch_broker::Watched;
 
 /// Everything a node's sidecar holds while it runs.
 struct NodeSidecar {
@@ -104,13 +106,15 @@ impl NodeSidecar {
         let broker = self.settings.addresses.broker(ports::CLIENT);
         let names =
             names::TopicNames::start(broker, signer.clone(), self.nodes.clone(), &self.shutdown);
-        let takes_logins = watch_broker::start(
+        let watched = Watched {
+            node_id,
             broker,
-            signer.clone(),
-            self.nodes.clone(),
-            health.clone(),
-            self.shutdown.clone(),
-        );
+            controller: self.settings.addresses.broker(ports::CONTROLLER),
+            identity: self.nodes.clone(),
+            signer: signer.clone(),
+            topology: self.topology.clone(),
+        };
+        let takes_logins = watch_broker::start(watched, health.clone(), self.shutdown.clone());
         let ingress = Ingress {
             tls: server_config(&self.identity, Expected::InTrustDomain, &[]),
             identity: self.identity.clone(),

@@ -12,7 +12,7 @@ use super::sidecar::{
     RunDir, SidecarRole, SidecarSettings, env, field_env, mount, restricted, sidecar_container,
     sidecar_volumes,
 };
-use super::{NodeInputs, meta};
+use super::{NodeInputs, PROPERTIES_KEY, meta};
 use crate::cluster::names;
 
 const RUN: RunDir<'static> = RunDir {
@@ -23,9 +23,10 @@ const CONFIG_DIR: &str = "/etc/tubeway";
 const DATA_DIR: &str = "/var/lib/kafka";
 /// User and group of everything in the pod; any that is not root will do.
 const USER: i64 = 10001;
-/// A broker hands over its partitions before it stops; what is not handed over
-/// by then is recovered at the next start.
-const GRACE_SECONDS: i64 = 60;
+/// A broker hands over its partitions before it stops, for which Kafka itself
+/// takes up to five minutes; what is not handed over by then is recovered at the
+/// next start.
+const GRACE_SECONDS: i64 = 330;
 
 /// The pod, marked with a digest of all that it is made from.
 pub(super) fn build(node: NodeInputs<'_>, config: &ConfigMap) -> Pod {
@@ -41,7 +42,15 @@ pub(super) fn build(node: NodeInputs<'_>, config: &ConfigMap) -> Pod {
             labels.insert(label.to_owned(), "true".to_owned());
         }
     }
-    let digest = meta::digest(&[&spec, &*labels, &config.data]);
+    // How an empty volume would be formatted is no reason for a restart.
+    let properties = config
+        .data
+        .as_ref()
+        .and_then(|data| data.get(PROPERTIES_KEY));
+    let mut digest = meta::digest(&[&spec, &*labels, &properties]);
+    if !node.pool.restart.is_empty() {
+        digest = meta::digest(&[&digest, &node.pool.restart]);
+    }
     metadata.annotations = Some([(labels::SPEC_HASH.to_owned(), digest)].into());
     metadata.owner_references = Some(vec![node.owner()]);
     Pod {

@@ -18,16 +18,31 @@ const SMALL_HEAP: u64 = 1 << 30;
 pub(super) fn render(node: NodeInputs<'_>) -> String {
     let mut text = String::new();
     section(&mut text, "The mesh: set by the operator", mesh(node));
-    let user = &node.all.cluster.options;
-    let defaults = defaults(node)
-        .into_iter()
-        .filter(|(option, _)| !user.contains_key(option));
-    section(
-        &mut text,
-        "Defaults: a KafkaCluster's spec.config overrides them",
-        defaults,
-    );
-    section(&mut text, "The KafkaCluster's spec.config", user.clone());
+    let of_node = node.pool.node_options.get(&node.id).cloned();
+    let sections = [
+        (
+            "Defaults: a KafkaCluster's spec.config overrides them",
+            defaults(node),
+        ),
+        (
+            "The KafkaCluster's spec.config",
+            node.all.cluster.options.clone(),
+        ),
+        ("The KafkaNodePool's spec.config", node.pool.options.clone()),
+        (
+            "This node's config in the KafkaNodePool's spec.nodes",
+            of_node.unwrap_or_default(),
+        ),
+    ];
+    for (i, (title, options)) in sections.iter().enumerate() {
+        let overridden = |option: &str| {
+            let mut later = sections[i + 1..].iter();
+            later.any(|(_, options)| options.contains_key(option))
+        };
+        let options = options.iter().filter(|(option, _)| !overridden(option));
+        let options = options.map(|(option, value)| (option.clone(), value.clone()));
+        section(&mut text, title, options);
+    }
     text
 }
 
@@ -159,9 +174,9 @@ fn bootstrap_servers(node: NodeInputs<'_>) -> String {
 }
 
 fn defaults(node: NodeInputs<'_>) -> BTreeMap<String, String> {
-    let brokers = node.all.cluster.count(NodeRole::Broker);
-    let replicas = brokers.min(3).to_string();
-    let in_sync = if brokers >= 3 { "2" } else { "1" };
+    let cluster = node.all.cluster;
+    let replicas = cluster.count(NodeRole::Broker).min(3).to_string();
+    let in_sync = cluster.min_in_sync();
     let mut defaults = vec![
         // Topics are Kubernetes resources; a typing error must not make one.
         ("auto.create.topics.enable", "false"),

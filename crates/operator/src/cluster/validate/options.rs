@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tubeway_api::ConfigValue;
 
 use super::Problems;
+use crate::cluster::dynamic::is_dynamic;
 
 /// Options that belong to the operator. One that ends in `.` or `*` stands for
 /// all that begin so.
@@ -53,11 +54,12 @@ pub fn is_owned(option: &str) -> bool {
 /// The options as text, where each may be set and can be written in one line.
 pub(super) fn check(
     problems: &mut Problems,
+    at: &str,
     config: &BTreeMap<String, ConfigValue>,
 ) -> BTreeMap<String, String> {
     let mut options = BTreeMap::new();
     for (name, value) in config {
-        let field = format!("spec.config[{name:?}]");
+        let field = format!("{at}[{name:?}]");
         let fine = !name.is_empty()
             && name
                 .bytes()
@@ -83,6 +85,25 @@ pub(super) fn check(
         } else {
             problems.add(field, &value.0, "a string, a number or a boolean");
         }
+    }
+    options
+}
+
+/// The options of a pool or a node. What brokers take while they run is set for
+/// all of them in Kafka, and would be in force over these.
+pub(super) fn check_own(
+    problems: &mut Problems,
+    at: &str,
+    config: &BTreeMap<String, ConfigValue>,
+) -> BTreeMap<String, String> {
+    let options = check(problems, at, config);
+    for name in options.keys().filter(|name| is_dynamic(name)) {
+        problems.add(
+            format!("{at}[{name:?}]"),
+            name,
+            "options that brokers read at their start; this one is set in the KafkaCluster's \
+             spec.config",
+        );
     }
     options
 }

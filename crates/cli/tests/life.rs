@@ -1,0 +1,270 @@
+//! A cluster's life: brokers and controllers come and go, volumes are lost,
+//! options change, while records flow. The trials run one after the other, in
+//! this order.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use libtest_mimic::{Arguments, Failed, Trial};
+use support::load::under_load;
+use support::mesh::{Connection, apply, topic};
+use support::{Installation, eventually};
+use tubeway_testing::tools::Tools;
+
+type Shared = Arc<Mutex<Installation>>;
+type Run = fn(&Installation) -> Result<()>;
+
+/// Nodes may take so long to come, to be emptied and to go.
+const WITHIN: Duration = Duration::from_secs(240);
+
+const TRIALS: [(&str, Run); 6] = [
+    ("a_new_broker_gets_its_share", new_broker),
+    ("a_broker_leaves_when_it_is_empty", broker_leaves),
+    ("a_broker_comes_back_on_its_volume", broker_comes_back),
+    ("the_nodes_of_a_deleted_pool_leave", pool_deleted),
+    ("controllers_come_and_go", controllers),
+    ("a_node_that_lost_its_volume_joins_again", lost_volume),
+];
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    if arguments.list {
+        libtest_mimic::run(&arguments, trials(None)).exit();
+    }
+    let mut installation = Installation::new(&[]).expect("a folder");
+    installation.up().unwrap_or_else(|e| panic!("{e:#}"));
+    let shared: Shared = Arc::new(Mutex::new(installation));
+    let conclusion = libtest_mimic::run(&arguments, trials(Some(&shared)));
+    drop(shared);
+    conclusion.exit();
+}
+
+fn trials(shared: Option<&Shared>) -> Vec<Trial> {
+    let trials = TRIALS.into_iter().map(|(name, run)| {
+        let shared = shared.cloned();
+        Trial::test(name, move || {
+            let shared = shared.ok_or("not started")?;
+            let installation = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            run(&installation).map_err(|e| {
+                // At once: the others may take minutes.
+                eprintln!("{name}: {e:#}");
+                Failed::from(format!("{e:#}"))
+            })
+        })
+    });
+    trials.collect()
+}
+
+/// Ids of the brokers that hold replicas of the topic, as Kafka says.
+fn holders(on: &Installation, name: &str) -> Result<BTreeSet<u32>> {
+    let tools = Tools::ensure()?;
+    let connection = Connection::start(on, "checkout")?;
+    let mut command = std::process::Command::new(tools.kcat()?);
+    command.args(["-b", &connection.bootstrap(), "-L", "-J", "-t", name]);
+    let out = support::run(&mut command)?;
+    let metadata: serde_json::Value = serde_json::from_str(&out)?;
+    let partitions = metadata["topics"][0]["partitions"].as_array();
+    let partitions = partitions.with_context(|| out.clone())?;
+    let replicas = partitions.iter().filter_map(|p| p["replicas"].as_array());
+    let ids = replicas
+        .flatten()
+        .filter_map(|replica| replica["id"].as_u64());
+    let ids: BTreeSet<u32> = ids.filter_map(|id| u32::try_from(id).ok()).collect();
+    ensure!(!ids.is_empty(), "{out}");
+    Ok(ids)
+}
+
+/// Waits until nothing is under way any more.
+fn settled(on: &Installation) -> Result<()> {
+    let within = format!("--timeout={}s", WITHIN.as_secs());
+    for condition in ["--for=condition=Ready", "--for=condition=Progressing=False"] {
+        on.kubectl(&[
+            "wait",
+            "-n",
+            "kafka",
+            "kafkacluster/demo",
+            condition,
+            &within,
+        ])
+        .with_context(|| condition_of(on))?;
+    }
+    Ok(())
+}
+
+/// What the operator says about the cluster, for a failure's message.
+fn condition_of(on: &Installation) -> String {
+    let cluster = on.get("kafka", "kafkacluster/demo");
+    let conditions = cluster.map(|cluster| cluster["status"]["conditions"].to_string());
+    let log = on.kubectl(&[
+        "logs",
+        "-n",
+        "tubeway-system",
+        "tubeway-operator",
+        "--tail=25",
+    ]);
+    format!(
+        "conditions: {}\noperator: {}",
+        conditions.unwrap_or_default(),
+        log.unwrap_or_default()
+    )
+}
+
+fn pool(on: &Installation, name: &str, role: &str, replicas: u32) -> Result<()> {
+    let manifest = format!(
+        "
+apiVersion: kafka.tubeway.dev/v1alpha1
+kind: KafkaNodePool
+metadata: {{name: {name}, namespace: kafka}}
+spec:
+  cluster: demo
+  replicas: {replicas}
+  roles: [{role}]
+  storage: {{size: 1Gi}}
+"
+    );
+    apply(on, &manifest).map(drop)
+}
+
+/// Waits until the operator has taken note of what was just changed.
+fn noticed(on: &Installation, what: &str) -> Result<()> {
+    eventually(Duration::from_secs(30), "the operator notices", || {
+        let object = on.get("kafka", what)?;
+        let seen = &object["status"]["observedGeneration"];
+        ensure!(*seen == object["metadata"]["generation"], "{object}");
+        Ok(())
+    })
+}
+
+fn gone(on: &Installation, pod: &str) -> Result<()> {
+    eventually(WITHIN, &format!("pod {pod} goes"), || {
+        let pods = on.kubectl(&["get", "pods", "-n", "kafka", "-o", "name"])?;
+        ensure!(!pods.contains(&format!("pod/{pod}\n")), "{pods}");
+        Ok(())
+    })
+    .with_context(|| condition_of(on))
+}
+
+fn ready(on: &Installation, pod: &str) -> Result<()> {
+    eventually(WITHIN, &format!("pod {pod} is ready"), || {
+        let pod = on.get("kafka", &format!("pod/{pod}"))?;
+        let conditions = pod["status"]["conditions"].to_string();
+        let ready = pod["status"]["conditions"].as_array().is_some_and(|all| {
+            all.iter()
+                .any(|c| c["type"] == "Ready" && c["status"] == "True")
+        });
+        ensure!(ready, "{conditions}");
+        Ok(())
+    })
+    .with_context(|| condition_of(on))
+}
+
+fn voters(on: &Installation, expected: &[u32]) -> Result<()> {
+    eventually(WITHIN, &format!("voters {expected:?}"), || {
+        let cluster = on.get("kafka", "kafkacluster/demo")?;
+        let voters = &cluster["status"]["quorum"]["voters"];
+        ensure!(*voters == serde_json::json!(expected), "{voters}");
+        Ok(())
+    })
+    .with_context(|| condition_of(on))
+}
+
+fn new_broker(on: &Installation) -> Result<()> {
+    for name in ["share-0", "share-1", "share-2"] {
+        topic(on, name)?;
+    }
+    under_load(on, "grow", Duration::from_secs(45), |on| {
+        pool(on, "extra", "broker", 1)?;
+        ready(on, "demo-extra-3")?;
+        settled(on)
+    })?;
+    let mut shares = BTreeSet::new();
+    for name in ["share-0", "share-1", "share-2", "grow"] {
+        shares.extend(holders(on, name)?);
+    }
+    ensure!(shares.contains(&3), "broker 3 got nothing of {shares:?}");
+    Ok(())
+}
+
+fn broker_leaves(on: &Installation) -> Result<()> {
+    under_load(on, "shrink", Duration::from_secs(45), |on| {
+        on.kubectl(&["scale", "-n", "kafka", "knp/extra", "--replicas=0"])?;
+        gone(on, "demo-extra-3")?;
+        settled(on)
+    })?;
+    for name in ["share-0", "share-1", "share-2", "grow", "shrink"] {
+        let holders = holders(on, name)?;
+        ensure!(!holders.contains(&3), "{name}: {holders:?}");
+    }
+    let pool = on.get("kafka", "knp/extra")?;
+    ensure!(pool["status"]["nodeIds"].is_null(), "{pool}");
+    let claim = on.get("kafka", "pvc/data-demo-extra-3")?;
+    let standing = &claim["metadata"]["annotations"]["kafka.tubeway.dev/standing"];
+    ensure!(*standing == "left-empty", "{claim}");
+    Ok(())
+}
+
+fn broker_comes_back(on: &Installation) -> Result<()> {
+    on.kubectl(&["scale", "-n", "kafka", "knp/extra", "--replicas=1"])?;
+    ready(on, "demo-extra-3")?;
+    settled(on)?;
+    // The cordon of its leaving is gone: it gets its share again.
+    let mut shares = BTreeSet::new();
+    for name in ["share-0", "share-1", "share-2", "grow", "shrink"] {
+        shares.extend(holders(on, name)?);
+    }
+    ensure!(shares.contains(&3), "broker 3 got nothing of {shares:?}");
+    Ok(())
+}
+
+fn pool_deleted(on: &Installation) -> Result<()> {
+    on.kubectl(&["delete", "-n", "kafka", "knp/extra", "--timeout=30s"])?;
+    gone(on, "demo-extra-3")?;
+    settled(on)
+}
+
+fn controllers(on: &Installation) -> Result<()> {
+    under_load(on, "vote", Duration::from_secs(60), |on| {
+        pool(on, "voters", "controller", 2)?;
+        noticed(on, "knp/voters")?;
+        voters(on, &[0, 1, 2, 4, 5])?;
+        settled(on)?;
+        on.kubectl(&["delete", "-n", "kafka", "knp/voters", "--timeout=30s"])?;
+        voters(on, &[0, 1, 2])?;
+        gone(on, "demo-voters-4")?;
+        gone(on, "demo-voters-5")?;
+        settled(on)
+    })
+}
+
+fn lost_volume(on: &Installation) -> Result<()> {
+    let before = on.get("kafka", "pvc/data-demo-combined-1")?["metadata"]["uid"].clone();
+    under_load(on, "lost", Duration::from_secs(60), |on| {
+        on.kubectl(&[
+            "delete",
+            "-n",
+            "kafka",
+            "pvc/data-demo-combined-1",
+            "--wait=false",
+        ])?;
+        on.kubectl(&[
+            "delete",
+            "-n",
+            "kafka",
+            "pod/demo-combined-1",
+            "--timeout=90s",
+        ])?;
+        eventually(WITHIN, "another volume", || {
+            let claim = on.get("kafka", "pvc/data-demo-combined-1")?;
+            ensure!(claim["metadata"]["uid"] != before, "{claim}");
+            Ok(())
+        })?;
+        ready(on, "demo-combined-1")?;
+        voters(on, &[0, 1, 2])?;
+        settled(on)
+    })
+}
