@@ -22,12 +22,39 @@ pub fn deleted_pod(on: &mut Stage) -> Result<()> {
     })
 }
 
-/// A pod is evicted, as when its machine is drained.
-pub fn evicted_pod(on: &mut Stage) -> Result<()> {
+/// The machine of all nodes is drained: at most one of them goes at a time, and the
+/// next one only when the cluster can spare it. Here that is never, because the
+/// first finds no other machine; when it may come back, they all go in turn.
+pub fn drained(on: &mut Stage) -> Result<()> {
     disturb(on, |on| {
         let before = uids(on)?;
-        evict(on, "demo-combined-2")?;
-        replaced(on, "demo-combined-2", &before)
+        let of_kafka = "--pod-selector=kafka.tubeway.dev/node-id";
+        let within = "--timeout=30s";
+        let drain = ["drain", "node", of_kafka, "--delete-emptydir-data", within];
+        let drained = on.kubectl(&drain);
+        let running = "jsonpath={.items[?(@.status.phase=='Running')].metadata.name}";
+        let running = on.kubectl(&["get", "pods", "-n", KAFKA, "-o", running]);
+        on.kubectl(&["uncordon", "node"])?;
+        ensure!(
+            drained.is_err(),
+            "all nodes were drained at once: {drained:?}"
+        );
+        let running = running?;
+        let left = running.split_whitespace().count();
+        ensure!(
+            left >= before.len() - 1,
+            "only {running:?} were left to run"
+        );
+        eventually("every pod is replaced", || {
+            let now = uids(on)?;
+            let left = before
+                .iter()
+                .filter(|(pod, uid)| now.get(*pod) == Some(*uid));
+            let left: Vec<_> = left.map(|(pod, _)| pod).collect();
+            ensure!(left.is_empty(), "{left:?} are those of before");
+            Ok(())
+        })?;
+        all_ready(on, before.len())
     })
 }
 
@@ -91,6 +118,23 @@ pub fn scale_up(on: &mut Stage) -> Result<()> {
     })
 }
 
+/// It goes again, once what it holds is elsewhere.
+pub fn scale_down(on: &mut Stage) -> Result<()> {
+    disturb(on, |on| {
+        on.kubectl(&[
+            "scale",
+            "kafkanodepool/combined",
+            "-n",
+            KAFKA,
+            "--replicas=3",
+        ])?;
+        all_ready(on, 3)?;
+        let pods = uids(on)?;
+        ensure!(pods.len() == 3, "the pods are {pods:?}");
+        Ok(())
+    })
+}
+
 /// A roll that was begun.
 struct Roll {
     before: BTreeMap<String, String>,
@@ -138,12 +182,19 @@ fn disturb(on: &mut Stage, what: impl FnOnce(&Stage) -> Result<()>) -> Result<()
 
 /// Waits until the operator has seen the newest specs and has nothing left to do.
 fn all_ready(on: &Stage, nodes: usize) -> Result<()> {
-    let cluster = "kafkacluster/demo";
-    let generation = on.get(KAFKA, cluster)?["metadata"]["generation"].clone();
-    let seen = format!("jsonpath={{.status.observedGeneration}}={generation}");
-    on.wait(KAFKA, cluster, &seen)?;
-    let ready = format!("jsonpath={{.status.readyReplicas}}={nodes}");
-    on.wait(KAFKA, "kafkanodepool/combined", &ready)?;
+    let (cluster, pool) = ("kafkacluster/demo", "kafkanodepool/combined");
+    for object in [cluster, pool] {
+        let generation = on.get(KAFKA, object)?["metadata"]["generation"].clone();
+        let seen = format!("jsonpath={{.status.observedGeneration}}={generation}");
+        on.wait(KAFKA, object, &seen)?;
+    }
+    for field in ["replicas", "readyReplicas"] {
+        on.wait(
+            KAFKA,
+            pool,
+            &format!("jsonpath={{.status.{field}}}={nodes}"),
+        )?;
+    }
     on.wait(KAFKA, cluster, "condition=Progressing=false")?;
     on.wait(KAFKA, cluster, "condition=Ready")
 }
@@ -168,18 +219,4 @@ fn uids(on: &Stage) -> Result<BTreeMap<String, String>> {
     Ok(pairs
         .map(|(name, uid)| (name.to_owned(), uid.to_owned()))
         .collect())
-}
-
-/// Asks the API to evict a pod, as `kubectl drain` does.
-fn evict(on: &Stage, pod: &str) -> Result<()> {
-    let eviction = json!({
-        "apiVersion": "policy/v1", "kind": "Eviction",
-        "metadata": {"name": pod, "namespace": KAFKA},
-    });
-    let file = std::env::temp_dir().join("tubeway-node/eviction.json");
-    std::fs::write(&file, eviction.to_string())?;
-    let path = format!("/api/v1/namespaces/{KAFKA}/pods/{pod}/eviction");
-    let file = file.to_string_lossy();
-    on.kubectl(&["create", "--raw", &path, "-f", &file])
-        .map(drop)
 }

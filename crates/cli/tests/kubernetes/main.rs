@@ -30,16 +30,14 @@ const TRIALS: &[(&str, Run)] = &[
         "a_deleted_pod_comes_back_and_nothing_is_lost",
         disturb::deleted_pod,
     ),
-    (
-        "an_evicted_pod_comes_back_and_nothing_is_lost",
-        disturb::evicted_pod,
-    ),
+    ("a_drain_takes_one_node_at_a_time", disturb::drained),
     ("rolls_lose_nothing", disturb::rolls),
     (
         "an_operator_killed_in_a_roll_goes_on_with_it",
         disturb::killed_operator,
     ),
     ("a_cluster_grows_and_nothing_is_lost", disturb::scale_up),
+    ("a_cluster_shrinks_and_nothing_is_lost", disturb::scale_down),
     (
         "every_record_has_arrived_once_and_in_order",
         life::reckoning,
