@@ -17,8 +17,6 @@ const WRITERS: u32 = 2;
 const RATE: &str = "250";
 /// The one consumer.
 const READER: &str = "reader";
-/// A producer of this rate is never as far ahead of what it has told.
-const AHEAD: u64 = 5000;
 
 /// The clients. They run until [`Load::end`].
 pub struct Load {
@@ -81,17 +79,16 @@ impl Load {
     /// from the beginning, and says how the clients fared since the mark.
     pub fn check(&self, stage: &Stage) -> Result<()> {
         self.wait_for_flow(stage, now()?)?;
-        let logs = eventually("all that was acknowledged is read", || {
-            // What is acknowledged by now is to be read a little later.
-            let writers = read_writers(stage)?;
-            let reader = ConsumerLog::read(&stage.log(SHOP, READER, "app")?);
-            let logs = Logs { writers, reader };
-            logs.ensure_read()?;
-            Ok(logs)
-        })?;
+        let logs = await_reader(stage)?;
         self.say(&logs);
-        let ahead = |(number, log): (u32, ProducerLog)| log.with_unknown(number, AHEAD);
-        let writers = (1..).zip(logs.writers).map(ahead).collect();
+        // The writers go on, and the reader has read more than they had told.
+        let told = |(number, log): (u32, ProducerLog)| {
+            let read = logs.reader.sessions.iter().flatten();
+            let read = read.filter_map(|read| read.id);
+            let seqs = read.filter(|id| id.producer == number).map(|id| id.seq);
+            log.with_unknown(number, seqs.max().unwrap_or_default())
+        };
+        let writers = (1..).zip(logs.writers.clone()).map(told).collect();
         let logs = Logs { writers, ..logs };
         logs.ensure_clean().map(drop)
     }
@@ -101,13 +98,7 @@ impl Load {
         for number in 1..=WRITERS {
             stop(stage, &writer_pod(number))?;
         }
-        let logs = eventually("all that was acknowledged is read", || {
-            let writers = read_writers(stage)?;
-            let reader = ConsumerLog::read(&stage.log(SHOP, READER, "app")?);
-            let logs = Logs { writers, reader };
-            logs.ensure_read()?;
-            Ok(logs)
-        })?;
+        let logs = await_reader(stage)?;
         stop(stage, READER)?;
         self.say(&logs);
         logs.ensure_clean()
@@ -181,6 +172,18 @@ impl Logs {
         ensure!(report.is_clean() && report.acked > 0, "{report}");
         Ok(report)
     }
+}
+
+/// Waits until the reader has read all that the writers have told by now.
+fn await_reader(stage: &Stage) -> Result<Logs> {
+    let writers = read_writers(stage)?;
+    eventually("all that was acknowledged is read", || {
+        let reader = ConsumerLog::read(&stage.log(SHOP, READER, "app")?);
+        let writers = writers.clone();
+        let logs = Logs { writers, reader };
+        logs.ensure_read()?;
+        Ok(logs)
+    })
 }
 
 fn read_writers(stage: &Stage) -> Result<Vec<ProducerLog>> {

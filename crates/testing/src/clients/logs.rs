@@ -1,7 +1,7 @@
 //! What Kafka's verifiable clients have written, read after the fact: clients that
 //! ran in pods are known by their logs.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
@@ -70,13 +70,12 @@ impl ProducerLog {
         this
     }
 
-    /// The same, with every record that may have been sent and is not told of: up
-    /// to `ahead` beyond the last that is. For a producer that still runs.
+    /// The same, with every record up to this one that it does not tell of. For a
+    /// producer that still runs, and of which more was read than it had told.
     #[must_use]
-    pub fn with_unknown(mut self, producer: u32, ahead: u64) -> Self {
-        let known: BTreeMap<u64, Sent> = self.sent.iter().map(|s| (s.id.seq, *s)).collect();
-        let last = known.keys().next_back().copied().unwrap_or_default();
-        let unknown = (0..=last + ahead).filter(|seq| !known.contains_key(seq));
+    pub fn with_unknown(mut self, producer: u32, up_to: u64) -> Self {
+        let known: BTreeSet<u64> = self.sent.iter().map(|sent| sent.id.seq).collect();
+        let unknown = (0..=up_to).filter(|seq| !known.contains(seq));
         let unknown = unknown.map(|seq| sent(RecordId { producer, seq }, Outcome::Unknown));
         self.sent.extend(unknown);
         self
@@ -180,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_a_running_producer_may_have_sent_is_unknown() {
-        let log = ProducerLog::read(WRITTEN, 3).with_unknown(3, 2);
+        let log = ProducerLog::read(WRITTEN, 3).with_unknown(3, 4);
         let mut unknown: Vec<_> = log
             .sent
             .iter()
