@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Programs that scripts/setup-kubernetes has built come first.
 export PATH := $(CURDIR)/target/tools/kubernetes:$(PATH)
 
-.PHONY: build images up test test-quick soak differential fuzz bench-proxy bench-operator life lint deny doc crds tools
+.PHONY: build images up test test-quick e2e soak differential fuzz bench-proxy bench-operator life lint deny doc crds tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins --workspace --exclude tubeway-bench
@@ -51,9 +51,19 @@ test: tools       ## everything that must pass
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
 
+# A kubelet needs root. ROLLS is how often all brokers are restarted in turn under load.
+# The images are made of the programs that `make test` has built.
+ROLLS ?= 2
+e2e:              ## on a real Kubernetes with a node: install, clients in pods, rolls, uninstall
+	./scripts/setup-kubernetes --node
+	$(CARGO) build --workspace --bins
+	./target/debug/tubeway-xtask images --programs target/debug
+	TUBEWAY_ROLLS=$(ROLLS) $(CARGO) test -p tubeway-cli --test kubernetes
+
 lint: deny        ## formatting, clippy, licences and advisories
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy -p tubeway-cli --test kubernetes -- -D warnings
 
 deny:
 	./scripts/cargo-deny check

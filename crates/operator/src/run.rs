@@ -277,8 +277,10 @@ async fn serve_grpc(
     // The Kubernetes API comes to the same port, without a certificate.
     let routes = routes.prepare().into_axum_router();
     let routes = routes.merge(webhook::routes(ctx.clone()));
-    // A workload that asks for its first certificate has none to show.
-    let tls = server_config_optional_client(&ctx.identity, Expected::InTrustDomain, &[b"h2"]);
+    // A workload that asks for its first certificate has none to show. And the
+    // Kubernetes API speaks HTTP/1.1 and nothing newer to a webhook behind a Service.
+    let protocols = [&b"h2"[..], b"http/1.1"];
+    let tls = server_config_optional_client(&ctx.identity, Expected::InTrustDomain, &protocols);
     serve_tls(listener, tls, routes, ServeLimits::default(), shutdown).await;
 }
 

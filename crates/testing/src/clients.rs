@@ -14,6 +14,7 @@
 mod console;
 mod consume;
 mod kcat;
+pub mod logs;
 mod process;
 mod produce;
 mod python;

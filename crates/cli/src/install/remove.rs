@@ -1,7 +1,12 @@
 //! `tubeway uninstall`.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
+use tubeway_api::labels;
+use tubeway_operator::cluster::names::ROOTS_CONFIG_MAP;
 
 use super::existing::{Existing, clusters};
 use crate::apply;
@@ -64,8 +69,35 @@ pub async fn uninstall(state: &State, options: &UninstallOptions) -> Result<()> 
             println!("  deleted    {name}");
         }
     }
+    if left.is_empty() {
+        remove_roots(&client, options.dry_run).await?;
+    }
     if !options.kinds {
         println!("\nthe kinds stay; --kinds deletes them and every object of them");
+    }
+    Ok(())
+}
+
+/// The operator has put its trust bundle into namespaces of others. Where clusters
+/// run on it stays, since new pods would not start without it.
+async fn remove_roots(client: &Client, dry_run: bool) -> Result<()> {
+    let all: Api<ConfigMap> = Api::all(client.clone());
+    let ours = format!("{}={}", labels::APP_MANAGED_BY, labels::MANAGER);
+    let ours = all.list(&ListParams::default().labels(&ours)).await;
+    let ours = ours.context("cannot list the trust bundles")?;
+    let bundles = ours.iter().filter(|map| map.name_any() == ROOTS_CONFIG_MAP);
+    for namespace in bundles.filter_map(|map| map.namespace()) {
+        let name = format!("ConfigMap {namespace}/{ROOTS_CONFIG_MAP}");
+        if dry_run {
+            println!("  would go   {name}");
+            continue;
+        }
+        let api: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+        match api.delete(ROOTS_CONFIG_MAP, &DeleteParams::default()).await {
+            Ok(_) => println!("  deleted    {name}"),
+            Err(kube::Error::Api(error)) if error.code == 404 => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot delete {name}")),
+        }
     }
     Ok(())
 }

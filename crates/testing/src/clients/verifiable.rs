@@ -154,7 +154,8 @@ pub(super) fn config_file(target: &Target, more: &[(&str, &str)]) -> Result<Temp
     Ok(file.into_temp_path())
 }
 
-fn read_line(line: &str) -> Event {
+/// What a line of either tool says.
+pub(super) fn read_line(line: &str) -> Event {
     let Ok(line) = serde_json::from_str::<Line>(line) else {
         return Event::Said;
     };

@@ -1,6 +1,7 @@
 //! Keys and certificates of a control plane.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -24,7 +25,8 @@ pub(super) struct Pki {
 impl Pki {
     /// Makes a new one, and writes what the API server reads into `folder`: `ca.crt`,
     /// `apiserver.crt` and `.key`, `accounts.key` and `.pub` for tokens.
-    pub(super) fn write(folder: &Path) -> Result<Self, ControlPlaneError> {
+    /// The API server's is for `address`, too.
+    pub(super) fn write(folder: &Path, address: Ipv4Addr) -> Result<Self, ControlPlaneError> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, "test");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -42,6 +44,7 @@ impl Pki {
             "10.96.0.1",
             "localhost",
             "kubernetes.default.svc",
+            &address.to_string(),
         ];
         let names = names.map(str::to_owned).to_vec();
         let usage = ExtendedKeyUsagePurpose::ServerAuth;
@@ -84,7 +87,7 @@ impl Pki {
     }
 
     /// A certificate and its key, both PEM.
-    fn sign(
+    pub(super) fn sign(
         &self,
         name: &str,
         group: Option<&str>,

@@ -63,6 +63,16 @@ impl Process {
         self.name
     }
 
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything that it wrote.
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// How it ended, if it did.
     pub(super) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
@@ -70,10 +80,16 @@ impl Process {
 
     /// The last lines that it wrote.
     pub(super) fn log_end(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
+}
+
+/// The ends of all their logs, each under its program's name.
+pub(super) fn log_ends<'a>(all: impl Iterator<Item = &'a Process>) -> String {
+    let ends = all.map(|process| format!("--- {}:\n{}", process.name(), process.log_end()));
+    ends.collect::<Vec<_>>().join("\n")
 }
 
 impl Drop for Process {

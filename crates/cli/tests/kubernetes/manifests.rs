@@ -1,0 +1,135 @@
+//! What the trials apply.
+
+/// The namespaces; Pod Security's strictest level is enforced in both.
+pub const NAMESPACES: &str = "
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: kafka
+  labels: {pod-security.kubernetes.io/enforce: restricted}
+---
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: shop
+  labels: {kafka.tubeway.dev/inject: enabled, pod-security.kubernetes.io/enforce: restricted}
+  annotations: {kafka.tubeway.dev/cluster: kafka/demo}
+";
+
+/// Which ports of the nodes may be reached. Nothing enforces it on this node; the
+/// API takes it.
+pub const POLICY: &str = include_str!("../../../../deploy/kafka-network-policy.yaml");
+
+/// The cluster, small.
+pub const CLUSTER: &str = "
+apiVersion: kafka.tubeway.dev/v1alpha1
+kind: KafkaCluster
+metadata: {name: demo, namespace: kafka}
+spec:
+  version: 4.3.1
+  allowedNamespaces: {from: All}
+---
+apiVersion: kafka.tubeway.dev/v1alpha1
+kind: KafkaNodePool
+metadata: {name: combined, namespace: kafka}
+spec:
+  cluster: demo
+  replicas: 3
+  roles: [broker, controller]
+  storage: {size: 1Gi}
+  jvm: {heap: 256m, options: ['-XX:+UseSerialGC']}
+";
+
+/// A topic, and who may use it.
+pub const ACCESS: &str = "
+apiVersion: kafka.tubeway.dev/v1alpha1
+kind: KafkaTopic
+metadata: {name: orders, namespace: shop}
+spec:
+  cluster: {name: demo, namespace: kafka}
+  partitions: 6
+  replicas: 3
+  config: {retention.ms: 3600000, min.insync.replicas: 2}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: writer, namespace: shop}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: reader, namespace: shop}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: outsider, namespace: shop}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: writers, namespace: shop}
+rules:
+- {apiGroups: [kafka.tubeway.dev], resources: [kafkatopics], resourceNames: [orders], verbs: [produce]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: readers, namespace: shop}
+rules:
+- {apiGroups: [kafka.tubeway.dev], resources: [kafkatopics], resourceNames: [orders], verbs: [consume]}
+- {apiGroups: [kafka.tubeway.dev], resources: [kafkagroups], resourceNames: [readers], verbs: [join]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: writers, namespace: shop}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: writers}
+subjects: [{kind: ServiceAccount, name: writer, namespace: shop}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: readers, namespace: shop}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: readers}
+subjects: [{kind: ServiceAccount, name: reader, namespace: shop}]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: client, namespace: shop}
+data:
+  # Left to itself the tool turns retries off, and idempotence with them.
+  producer.properties: |
+    enable.idempotence=true
+    retries=2147483647
+";
+
+/// A pod that runs one of Kafka's tools as `account`, once.
+pub fn client(name: &str, account: &str, tool: &str, arguments: &[&str]) -> String {
+    let arguments: Vec<_> = arguments.iter().map(|one| format!("'{one}'")).collect();
+    let arguments = arguments.join(", ");
+    format!(
+        "
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  serviceAccountName: {account}
+  automountServiceAccountToken: false
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 20
+  securityContext: {{runAsNonRoot: true, runAsUser: 10001, seccompProfile: {{type: RuntimeDefault}}}}
+  containers:
+  - name: app
+    image: tubeway.dev/kafka:4.3.1
+    command: [java, -Xmx96m, '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', -cp, '/opt/kafka/libs/*', org.apache.kafka.tools.{tool}]
+    args: [--bootstrap-server, $(KAFKA_BOOTSTRAP_SERVERS), --topic, orders, {arguments}]
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {{drop: [ALL]}}
+    volumeMounts:
+    - {{name: client, mountPath: /etc/client}}
+    - {{name: tmp, mountPath: /tmp}}
+  volumes:
+  - name: client
+    configMap: {{name: client}}
+  - name: tmp
+    emptyDir: {{}}
+"
+    )
+}
