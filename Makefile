@@ -63,7 +63,7 @@ e2e:              ## on a real Kubernetes with a node: install, clients in pods,
 lint: deny        ## formatting, clippy, licences and advisories
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy -p tubeway-cli --test kubernetes -- -D warnings
+	$(CARGO) clippy -p tubeway-cli --test kubernetes --test life --test versions -- -D warnings
 
 deny:
 	./scripts/cargo-deny check
