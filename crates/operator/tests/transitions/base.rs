@@ -1,7 +1,6 @@
 //! A world in which every field is set and counts.
 
 use serde_json::{Value, json};
-use tubeway_api::labels;
 
 use crate::sim::{Host, Step, World};
 
@@ -231,6 +230,5 @@ pub(crate) async fn seen(world: &World<'_>) -> std::collections::BTreeMap<String
             json!(format!("{:?}", kafka.options)),
         );
     });
-    seen.remove(labels::TOPIC_FINALIZER);
     seen
 }
