@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Programs that scripts/setup-kubernetes has built come first.
 export PATH := $(CURDIR)/target/tools/kubernetes:$(PATH)
 
-.PHONY: build images up test test-quick e2e soak differential fuzz bench-proxy bench-operator life lint deny doc crds tools
+.PHONY: build images up test test-quick e2e campaign soak differential fuzz bench-proxy bench-operator life lint deny doc crds tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins --workspace --exclude tubeway-bench
@@ -60,10 +60,14 @@ e2e:              ## on a real Kubernetes with a node: install, clients in pods,
 	./target/debug/tubeway-xtask images --programs target/debug
 	TUBEWAY_ROLLS=$(ROLLS) $(CARGO) test -p tubeway-cli --test kubernetes
 
+campaign:         ## the operator disturbed at every write and Kafka call, and every field changed
+	$(CARGO) test --release -p tubeway-operator --test campaign --test transitions -- --nocapture
+
 lint: deny        ## formatting, clippy, licences and advisories
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy -p tubeway-cli --test kubernetes --test life --test versions -- -D warnings
+	$(CARGO) clippy -p tubeway-cli -p tubeway-operator --test kubernetes --test life --test versions \
+	  --test campaign --test transitions -- -D warnings
 
 deny:
 	./scripts/cargo-deny check

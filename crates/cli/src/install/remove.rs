@@ -86,7 +86,7 @@ async fn remove_roots(client: &Client, dry_run: bool) -> Result<()> {
     let ours = all.list(&ListParams::default().labels(&ours)).await;
     let ours = ours.context("cannot list the trust bundles")?;
     let bundles = ours.iter().filter(|map| map.name_any() == ROOTS_CONFIG_MAP);
-    for namespace in bundles.filter_map(|map| map.namespace()) {
+    for namespace in bundles.filter_map(kube::ResourceExt::namespace) {
         let name = format!("ConfigMap {namespace}/{ROOTS_CONFIG_MAP}");
         if dry_run {
             println!("  would go   {name}");

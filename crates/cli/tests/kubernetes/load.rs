@@ -65,7 +65,7 @@ impl Load {
         }
         stage.apply(&pods)?;
         let load = Self { since: now()? };
-        load.wait_for_flow(stage, load.since)?;
+        Self::wait_for_flow(stage, load.since)?;
         Ok(load)
     }
 
@@ -78,7 +78,7 @@ impl Load {
     /// Waits until every client goes on, then checks all that was written and read
     /// from the beginning, and says how the clients fared since the mark.
     pub fn check(&self, stage: &Stage) -> Result<()> {
-        self.wait_for_flow(stage, now()?)?;
+        Self::wait_for_flow(stage, now()?)?;
         let logs = await_reader(stage)?;
         self.say(&logs);
         // The writers go on, and the reader has read more than they had told.
@@ -104,7 +104,7 @@ impl Load {
         logs.ensure_clean()
     }
 
-    fn wait_for_flow(&self, stage: &Stage, since: u64) -> Result<()> {
+    fn wait_for_flow(stage: &Stage, since: u64) -> Result<()> {
         let pods = (1..=WRITERS).map(writer_pod).chain([READER.to_owned()]);
         for pod in pods {
             eventually(&format!("{pod} goes on"), || {

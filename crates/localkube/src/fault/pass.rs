@@ -161,14 +161,12 @@ impl Passing<'_> {
         let collected = response.into_body().collect().await;
         let bytes = collected.map(http_body_util::Collected::to_bytes);
         let list = bytes.ok().and_then(|b| serde_json::from_slice(&b).ok());
-        match list.and_then(stale::only_item) {
-            Some(object) => Answer::json(&object).into_response(),
-            None => {
-                let message = format!("{name:?} not found");
-                let status = Status::new(StatusCode::NOT_FOUND, "NotFound", message);
-                Answer::refusal(&status).into_response()
-            }
+        if let Some(object) = list.and_then(stale::only_item) {
+            return Answer::json(&object).into_response();
         }
+        let message = format!("{name:?} not found");
+        let status = Status::new(StatusCode::NOT_FOUND, "NotFound", message);
+        Answer::refusal(&status).into_response()
     }
 }
 

@@ -140,7 +140,7 @@ impl Rule {
     /// The same for paths that contain `text` only.
     #[must_use]
     pub fn of(mut self, text: &str) -> Self {
-        self.path = text.to_owned();
+        text.clone_into(&mut self.path);
         self
     }
 

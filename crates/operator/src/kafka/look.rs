@@ -64,7 +64,9 @@ pub(super) async fn ask(admin: &Admin, depth: Depth) -> Result<Report, AdminErro
 /// Options that are set for all brokers while they run.
 async fn defaults(admin: &Admin) -> Result<BTreeMap<String, String>, AdminError> {
     let resource = ConfigResource::AllBrokers;
-    let mut answers = admin.describe_configs(&[resource.clone()], None).await?;
+    let mut answers = admin
+        .describe_configs(std::slice::from_ref(&resource), None)
+        .await?;
     let entries = match answers.remove(&resource) {
         Some(Ok(entries)) => entries,
         Some(Err(refusal)) => {

@@ -41,14 +41,14 @@ async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mu
     let calls = (0..calm.calls)
         .flat_map(|n| CALL_FAULTS.map(|(kind, fault)| (kind, Disturbance::Call(n, fault))));
     for (kind, disturbance) in share.of(writes.chain(calls)) {
-        let (plan, call) = match &disturbance {
+        let (faults, lost) = match &disturbance {
             Disturbance::Write(n, fault) => {
                 let rule = Rule::nth(What::Write, *n as u64, fault.clone());
                 (Plan::new([rule]), None)
             }
             Disturbance::Call(n, fault) => (Plan::default(), Some((*n, *fault))),
         };
-        let run = run(hosts.next().await, scenario, plan, call).await;
+        let run = run(hosts.next().await, scenario, faults, lost).await;
         let wrong = wrong(&calm.outcome, &run, Compare::Counts);
         let what = format!("{}, {disturbance:?}", scenario.name);
         report.add(kind, &what, &wrong);

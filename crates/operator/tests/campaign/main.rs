@@ -5,6 +5,12 @@
 //! and deleted as often, and nothing may have happened on the way that may
 //! never happen (`World::problems`).
 
+#![allow(
+    clippy::too_many_lines,
+    clippy::large_futures,
+    reason = "tables, and worlds that are run whole"
+)]
+
 #[path = "../support/sim/mod.rs"]
 mod sim;
 

@@ -5,6 +5,13 @@
 //! different from before; and what is no value of the field is refused by name.
 //! A field that is new fails here until something is known to change with it.
 
+#![allow(
+    clippy::too_many_lines,
+    clippy::needless_pass_by_value,
+    clippy::match_same_arms,
+    reason = "tables, and worlds that are run whole"
+)]
+
 #[path = "../support/sim/mod.rs"]
 mod sim;
 

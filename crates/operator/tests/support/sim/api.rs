@@ -106,8 +106,8 @@ impl Namespace {
 
     /// Changes the namespace itself.
     pub(crate) async fn patch_itself(&self, patch: &Value) {
-        let path = format!("/api/v1/namespaces/{}", self.name);
-        send(&self.client, Method::PATCH, &path, patch)
+        let itself = format!("/api/v1/namespaces/{}", self.name);
+        send(&self.client, Method::PATCH, &itself, patch)
             .await
             .unwrap();
     }

@@ -121,7 +121,10 @@ fn witnessed(client: Client, deletions: Deletions) -> Client {
         let (client, deletions) = (client.clone(), Arc::clone(&deletions));
         async move {
             let (parts, body) = request.into_parts();
-            let bytes = body.collect().await.map(|body| body.to_bytes());
+            let bytes = body
+                .collect()
+                .await
+                .map(http_body_util::Collected::to_bytes);
             let bytes = bytes.unwrap_or_default();
             if parts.method == Method::DELETE {
                 let options: Value = serde_json::from_slice(&bytes).unwrap_or_default();

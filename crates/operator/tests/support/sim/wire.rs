@@ -113,7 +113,7 @@ impl SimKafka {
     async fn answer(&self, frame: Bytes) -> Option<Vec<u8>> {
         let key = i16::from_be_bytes([frame[0], frame[1]]);
         if key == kafka::ApiVersionsRequest::KEY {
-            return self.reply(frame, None, answers::versions);
+            return Some(self.reply(frame, None, answers::versions));
         }
         macro_rules! dispatch {
             ($($request:ident $answer:ident)*) => {
@@ -159,8 +159,8 @@ impl SimKafka {
         /// NOT_CONTROLLER.
         const REFUSAL: i16 = 41;
         match self.meet(R::NAME) {
-            None => self.reply(frame, None, answer),
-            Some(CallFault::Refused) => self.reply(frame, Some(REFUSAL), answer),
+            None => Some(self.reply(frame, None, answer)),
+            Some(CallFault::Refused) => Some(self.reply(frame, Some(REFUSAL), answer)),
             Some(CallFault::LostRequest) => None,
             Some(CallFault::LostAnswer) => {
                 let _ = self.reply(frame, None, answer);
@@ -183,7 +183,7 @@ impl SimKafka {
         mut frame: Bytes,
         refusal: Option<i16>,
         answer: fn(&mut Kafka, &R, Option<i16>) -> Reply<R>,
-    ) -> Option<Vec<u8>>
+    ) -> Vec<u8>
     where
         R::Response: Encodable,
     {
@@ -199,7 +199,7 @@ impl SimKafka {
         response.encode(&mut out, version).unwrap();
         let length = u32::try_from(out.len() - 4).unwrap();
         out[..4].copy_from_slice(&length.to_be_bytes());
-        Some(out.to_vec())
+        out.to_vec()
     }
 
     async fn serve(self, node: u32, mut stream: DuplexStream) -> io::Result<()> {
