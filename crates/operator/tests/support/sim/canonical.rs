@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tubeway_api::labels;
 
 use super::api::{KINDS, Namespace};
 
@@ -27,6 +28,10 @@ pub(crate) async fn everything(api: &Namespace) -> BTreeMap<String, Value> {
 fn chances(all: &BTreeMap<String, Value>, namespace: &str) -> Vec<(String, String)> {
     let mut chances = vec![(namespace.to_owned(), "NAMESPACE".to_owned())];
     for (key, map) in all {
+        // Claims outlive the ConfigMap that says so, too.
+        if let Some(id) = map["metadata"]["annotations"][labels::CLUSTER_ID].as_str() {
+            chances.push((id.to_owned(), "CLUSTER-ID".to_owned()));
+        }
         let Some(text) = map["data"]["quorum.json"].as_str() else {
             continue;
         };
@@ -94,6 +99,15 @@ fn canonical(mut object: Value, chances: &[(String, String)]) -> Value {
     }
     if object["spec"]["clusterIP"] == "ADDRESS" {
         object["spec"]["clusterIPs"] = json!("ADDRESS");
+    }
+    // Options that were taken back leave an empty map.
+    if object["spec"]["config"]
+        .as_object()
+        .is_some_and(serde_json::Map::is_empty)
+    {
+        object["spec"]
+            .as_object_mut()
+            .map(|spec| spec.remove("config"));
     }
     timeless(&mut object["status"]);
     let mut text = object.to_string();

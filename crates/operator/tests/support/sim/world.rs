@@ -341,15 +341,18 @@ impl<'a> World<'a> {
     pub(crate) async fn outcome(mut self) -> (Outcome, Vec<String>) {
         self.check_deletions();
         let objects = canonical::everything(&self.api).await;
-        let seen = self.host.server.faults().clear(&self.agent);
+        let seen = self.host.server.faults().seen(&self.agent, 0);
         let mut counts = counts(&seen, &self.api.name);
-        self.api.end().await;
+        let here = self.api.name.clone();
+        let anywhere = move |text: String| text.replace(&here, "NAMESPACE");
         let outcome = self.kafka.kafka(|kafka| {
-            counts.extend(kafka.effects.clone());
+            let effects = kafka.effects.iter();
+            counts.extend(effects.map(|(what, times)| (anywhere(what.clone()), *times)));
+            let acls = kafka.acls.iter();
             Outcome {
                 objects,
                 topics: kafka.topics.clone(),
-                acls: kafka.acls.iter().map(|acl| format!("{acl:?}")).collect(),
+                acls: acls.map(|acl| anywhere(format!("{acl:?}"))).collect(),
                 voters: kafka.voters.clone(),
                 brokers: format!(
                     "{:?} {:?} {:?}",
@@ -364,6 +367,10 @@ impl<'a> World<'a> {
                 counts,
             }
         });
+        // Nobody is there any more to see the namespace end.
+        drop(self.life);
+        self.host.server.faults().clear(&self.agent);
+        self.api.end().await;
         (outcome, self.problems)
     }
 
