@@ -155,10 +155,11 @@ fn broken(nodes: &[Node], health: Option<&Health>) -> Option<u32> {
             health.quorum.counts_on(node.id) || health.partition_that_counts_on(node.id).is_some()
         })
     };
-    let mut broken = nodes
+    let broken = nodes
         .iter()
         .filter(|node| node.is_outdated() && node.state == NodeState::NotReady);
-    broken.find(|node| !counted_on(node)).map(|node| node.id)
+    let spared = broken.filter(|node| !counted_on(node));
+    spared.map(|node| node.id).min()
 }
 
 /// Picks the next of nodes that all serve, or says what stands in the way.
@@ -172,7 +173,9 @@ fn next_of_ready(nodes: &[Node], health: Option<&Health>, limits: Limits, plan: 
         plan.waits.push(Wait::NoActiveController);
         return;
     };
-    let outdated: Vec<&Node> = nodes.iter().filter(|node| !node.current).collect();
+    let mut outdated: Vec<&Node> = nodes.iter().filter(|node| !node.current).collect();
+    // Whatever order the caller has them in.
+    outdated.sort_by_key(|node| node.id);
     let alone = outdated.len() == 1;
     let (mut candidates, mut soon) = (Vec::new(), Vec::new());
     for node in outdated {
