@@ -2,8 +2,8 @@
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Incoming};
 use serde_json::Value;
 
 use super::protobuf;
@@ -11,6 +11,8 @@ use super::status::{Reply, Status};
 
 /// The largest body that is read, as in the real server: 3 MiB.
 const LIMIT: usize = 3 << 20;
+/// How much of a body that is too large is read all the same, in bytes: as much as Go's server.
+const LINGER: usize = 256 << 10;
 
 /// The media type without its parameters.
 pub(super) fn media_type(headers: &HeaderMap) -> &str {
@@ -38,18 +40,43 @@ pub(super) async fn read_optional(headers: &HeaderMap, body: Incoming) -> Reply<
 }
 
 /// Reads a body as it is.
-pub(super) async fn collect(body: Incoming) -> Reply<Vec<u8>> {
-    match Limited::new(body, LIMIT).collect().await {
-        Ok(body) => Ok(body.to_bytes().to_vec()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Status::new(
-            http::StatusCode::PAYLOAD_TOO_LARGE,
-            "RequestEntityTooLarge",
-            format!("Request entity too large: limit is {LIMIT}"),
-        )),
-        Err(error) => Err(Status::bad_request(format!(
-            "the body could not be read: {error}"
-        ))),
+pub(super) async fn collect(mut body: Incoming) -> Reply<Vec<u8>> {
+    let mut read = Vec::new();
+    while let Some(data) = next(&mut body).await? {
+        if read.len() + data.len() > LIMIT {
+            linger(body).await;
+            return Err(Status::new(
+                http::StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                format!("Request entity too large: limit is {LIMIT}"),
+            ));
+        }
+        read.extend_from_slice(&data);
     }
+    Ok(read)
+}
+
+/// Reads on for a while and forgets: a client that is still writing when the connection is
+/// closed gets a broken pipe instead of the answer.
+async fn linger(mut body: Incoming) {
+    let mut left = LINGER;
+    while let Ok(Some(data)) = next(&mut body).await
+        && data.len() <= left
+    {
+        left -= data.len();
+    }
+}
+
+/// The next bytes, `None` at the end.
+async fn next(body: &mut Incoming) -> Reply<Option<Bytes>> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame
+            .map_err(|error| Status::bad_request(format!("the body could not be read: {error}")))?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
 }
 
 /// Parses JSON or YAML.

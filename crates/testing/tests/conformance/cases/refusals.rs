@@ -153,7 +153,9 @@ async fn objects_too_large(t: &mut Trial<'_>) {
     let large = "x".repeat(1_100_000);
     t.create(422, "configmaps", config_map("a", json!({"a": large})))
         .await;
-    let huge = json!({"a": "x".repeat(4 << 20)}).to_string();
+    // Not by much: Go's server reads 256 KiB on and then closes, and who is still writing by
+    // then may see a broken pipe instead of the answer.
+    let huge = json!({"a": "x".repeat(3 << 20)}).to_string();
     t.raw(413, Method::POST, "configmaps", "application/json", &huge)
         .await;
     let mut noted = config_map("b", json!({}));
