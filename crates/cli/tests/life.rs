@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::load::under_load;
+use support::load::{under_load, under_transactions};
 use support::mesh::{Connection, apply, topic};
 use support::{Installation, eventually};
 use tubeway_testing::tools::Tools;
@@ -21,7 +21,8 @@ type Run = fn(&Installation) -> Result<()>;
 /// Nodes may take so long to come, to be emptied and to go.
 const WITHIN: Duration = Duration::from_secs(240);
 
-const TRIALS: [(&str, Run); 6] = [
+const TRIALS: [(&str, Run); 7] = [
+    ("transactions_go_on_in_a_roll", transactions),
     ("a_new_broker_gets_its_share", new_broker),
     ("a_broker_leaves_when_it_is_empty", broker_leaves),
     ("a_broker_comes_back_on_its_volume", broker_comes_back),
@@ -112,6 +113,28 @@ fn condition_of(on: &Installation) -> String {
         conditions.unwrap_or_default(),
         log.unwrap_or_default()
     )
+}
+
+fn transactions(on: &Installation) -> Result<()> {
+    under_transactions(on, 150_000, |on| {
+        on.kubectl(&[
+            "annotate",
+            "-n",
+            "kafka",
+            "kafkacluster/demo",
+            "kafka.tubeway.dev/restart=transactions",
+        ])?;
+        eventually(WITHIN, "the roll begins", || {
+            let cluster = on.get("kafka", "kafkacluster/demo")?;
+            let conditions = cluster["status"]["conditions"].as_array();
+            let is_busy = conditions.into_iter().flatten().any(|condition| {
+                condition["type"] == "Progressing" && condition["status"] == "True"
+            });
+            ensure!(is_busy, "{}", condition_of(on));
+            Ok(())
+        })?;
+        settled(on)
+    })
 }
 
 fn pool(on: &Installation, name: &str, role: &str, replicas: u32) -> Result<()> {

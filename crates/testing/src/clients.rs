@@ -13,6 +13,7 @@
 
 mod console;
 mod consume;
+mod copy;
 mod kcat;
 pub mod logs;
 mod process;
@@ -29,6 +30,8 @@ use std::time::Duration;
 use crate::records::{Position, Read, Sent, Workload};
 use crate::tools::{Tools, ToolsError};
 use process::Process;
+
+pub use copy::copy_in_transactions;
 
 /// One of the real clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use tubeway_testing::checker::History;
-use tubeway_testing::clients::{Client, Until};
-use tubeway_testing::records::Workload;
+use tubeway_testing::clients::{Client, Until, copy_in_transactions};
+use tubeway_testing::records::{Outcome, Sent, Workload};
 use tubeway_testing::tools::Tools;
 
 use super::Installation;
@@ -38,23 +38,70 @@ pub fn under_load(
     let producer = Connection::start(on, "checkout")?;
     let consumer = Connection::start(on, "billing")?;
     let workload = Workload::new(7, span.as_secs() * u64::from(RATE)).at_rate(RATE);
-    block_on(async {
-        let target = producer.target(name);
-        let load = Client::JavaVerifiable.produce(&tools, &target, &workload);
-        let acting = async {
-            tokio::time::sleep(BEFORE).await;
-            tokio::task::block_in_place(|| act(on))
-        };
-        let (load, acted) = tokio::join!(load, acting);
+    let target = producer.target(name);
+    let producing = Client::JavaVerifiable.produce(&tools, &target, &workload);
+    let load = beside(producing, || {
+        std::thread::sleep(BEFORE);
+        act(on)
+    })?;
+    ensure!(load.errors.is_empty(), "the producer saw {:?}", load.errors);
+    let target = consumer.target(name);
+    let consuming = Client::JavaVerifiable.consume(&tools, &target, Until::End);
+    check(&History {
+        sent: load.sent,
+        sessions: block_on(consuming)?,
+    })
+}
+
+/// Does something while a client works. Each has a thread of its own: a client
+/// whose output nobody reads stands still.
+fn beside<T, E>(
+    client: impl Future<Output = Result<T, E>> + Send,
+    act: impl FnOnce() -> Result<()>,
+) -> Result<T>
+where
+    T: Send,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| block_on(client));
+        let acted = act();
+        let done = client.join().map_err(|_| anyhow!("the client's thread"))?;
         acted?;
-        let load = load?;
-        let sessions = Client::JavaVerifiable
-            .consume(&tools, &consumer.target(name), Until::End)
-            .await?;
-        ensure!(load.errors.is_empty(), "the producer saw {:?}", load.errors);
-        check(&History {
-            sent: load.sent,
-            sessions,
-        })
+        Ok(done?)
+    })
+}
+
+/// Does something while so many records are copied from one topic to another in
+/// transactions, some of them aborted. Who reads committed records only must find
+/// each record in the copy, once and in order.
+pub fn under_transactions(
+    on: &Installation,
+    count: u64,
+    act: impl FnOnce(&Installation) -> Result<()>,
+) -> Result<()> {
+    const FROM: &str = "transactions-from";
+    const TO: &str = "transactions-to";
+    topic(on, FROM)?;
+    topic(on, TO)?;
+    let tools = Tools::ensure()?;
+    let connection = Connection::start(on, "checkout")?;
+    let (from, to) = (connection.target(FROM), connection.target(TO));
+    let to = to.with_property("isolation.level", "read_committed");
+    let workload = Workload::new(9, count);
+    let load = block_on(Client::JavaVerifiable.produce(&tools, &from, &workload))?;
+    ensure!(load.errors.is_empty(), "the producer saw {:?}", load.errors);
+    let copying = copy_in_transactions(&tools, &from, TO, "copier");
+    let told = beside(copying, || act(on))?;
+    println!("{}", told.last().map_or("", String::as_str));
+    // Where a record was put in the first topic says nothing about the copy.
+    let copied = |sent: Sent| Sent {
+        outcome: Outcome::Acked(None),
+        ..sent
+    };
+    let reading = Client::JavaVerifiable.consume(&tools, &to, Until::Records(count));
+    check(&History {
+        sent: load.sent.into_iter().map(copied).collect(),
+        sessions: block_on(reading)?,
     })
 }

@@ -149,6 +149,7 @@ metadata: {name: NAME-both, namespace: shop}
 rules:
 - {apiGroups: [kafka.tubeway.dev], resources: [kafkatopics], resourceNames: [NAME], verbs: [produce, consume]}
 - {apiGroups: [kafka.tubeway.dev], resources: [kafkagroups], verbs: [join]}
+- {apiGroups: [kafka.tubeway.dev], resources: [kafkatransactionalids], verbs: [use]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

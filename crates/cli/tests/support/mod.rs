@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+/// Set, it has the folders of installations kept, for a look at what is in them.
+const KEEP: &str = "TUBEWAY_TEST_KEEP";
+
 /// A running installation; dropped, it is stopped and deleted.
 pub struct Installation {
     dir: tempfile::TempDir,
@@ -187,8 +190,13 @@ impl Installation {
 
 impl Drop for Installation {
     fn drop(&mut self) {
-        if std::thread::panicking() || std::env::var_os("TUBEWAY_TEST_KEEP").is_some() {
+        let kept = std::env::var_os(KEEP).is_some();
+        if std::thread::panicking() || kept {
             eprintln!("tubeway up said:\n{}", self.said());
+        }
+        if kept {
+            self.dir.disable_cleanup(true);
+            eprintln!("kept: {}", self.dir.path().display());
         }
         if self.child.is_some() {
             let _ = self.down();
