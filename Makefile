@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Programs that scripts/setup-kubernetes has built come first.
 export PATH := $(CURDIR)/target/tools/kubernetes:$(PATH)
 
-.PHONY: build images up test test-quick e2e campaign soak differential fuzz bench-proxy bench-operator life lint deny doc crds tools
+.PHONY: build images up test test-quick e2e campaign soak differential fuzz bench-proxy bench-operator life lint deny doc crds chart tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins --workspace --exclude tubeway-bench
@@ -77,6 +77,9 @@ doc:
 
 crds:             ## deploy/crds from the types
 	$(CARGO) run -q -p tubeway-xtask -- crds
+
+chart:            ## what deploy/helm has of deploy
+	$(CARGO) run -q -p tubeway-xtask -- chart
 
 tools:            ## what the tests need besides Rust, Java and Maven
 	./scripts/setup-test-tools

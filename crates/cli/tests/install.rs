@@ -7,16 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::{Value, json};
-use support::{eventually, free_port, run, tubeway};
-use tubeway_testing::kubernetes::ControlPlane;
+use serde_json::json;
+use support::kubernetes::Kubernetes;
+use support::manifests::{KAFKA, SHOP, cluster};
+use support::{contains, eventually, free_port, run};
 
 const WITHIN: Duration = Duration::from_secs(60);
 /// Looks at a cluster at which nothing has changed.
 const IDLE_LOOKS: u64 = 10;
-
-/// A control plane, and how to use it.
-struct Kubernetes(ControlPlane);
 
 /// The operator as a process, under its own service account.
 struct Operator {
@@ -28,13 +26,13 @@ struct Operator {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_is_installed_looked_at_and_taken_away() -> Result<()> {
-    let on = Kubernetes(ControlPlane::start().await?);
+    let on = Kubernetes::start().await?;
     tokio::task::block_in_place(|| lifecycle(&on))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_s_rights_and_objects_are_good_for_a_real_api() -> Result<()> {
-    let on = Kubernetes(ControlPlane::start().await?);
+    let on = Kubernetes::start().await?;
     tokio::task::block_in_place(|| {
         on.tubeway(&["install", "--wait", "0s"])?;
         // Its own pods would never run here; this one is the only operator.
@@ -95,8 +93,8 @@ fn lifecycle(on: &Kubernetes) -> Result<()> {
     let said = on.fails(&["check"])?;
     contains(&said, &["it is 9.9.9, this command is"])?;
 
-    on.kubectl(&["create", "namespace", "kafka"])?;
-    on.apply(CLUSTER)?;
+    on.apply(KAFKA)?;
+    on.apply(&cluster("", ""))?;
     let said = on.fails(&["install", "--trust-domain", "other.example", "--wait", "0s"])?;
     contains(&said, &["kafka/demo among them"])?;
     let said = on.fails(&["uninstall"])?;
@@ -117,10 +115,8 @@ fn lifecycle(on: &Kubernetes) -> Result<()> {
 /// Everything that the operator makes of a cluster is admitted where Pod
 /// Security is enforced; then it has nothing to write.
 fn operates(on: &Kubernetes, operator: &Operator) -> Result<()> {
-    on.kubectl(&["create", "namespace", "kafka"])?;
-    let restricted = "pod-security.kubernetes.io/enforce=restricted";
-    on.kubectl(&["label", "namespace", "kafka", restricted])?;
-    on.apply(CLUSTER)?;
+    on.apply(KAFKA)?;
+    on.apply(&cluster("", ""))?;
     eventually(WITHIN, "the pods", || {
         let pods = on.kubectl(&["get", "pods", "-n", "kafka", "-o", "name"])?;
         ensure!(pods.lines().count() == 3, "there are: {pods}");
@@ -191,7 +187,8 @@ fn injects(on: &Kubernetes, operator: &Operator) -> Result<()> {
         &patch.to_string(),
     ];
     on.kubectl(&patch)?;
-    on.apply(NAMESPACES)?;
+    on.apply(SHOP)?;
+    on.apply(SILENT)?;
 
     eventually(WITHIN, "an injected pod", || {
         on.apply(&pod("shop", "app", ""))
@@ -236,73 +233,14 @@ spec:
     )
 }
 
-/// Two that ask for sidecars; one says whose clients its pods are.
-const NAMESPACES: &str = "
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: shop
-  labels: {kafka.tubeway.dev/inject: enabled, pod-security.kubernetes.io/enforce: restricted}
-  annotations: {kafka.tubeway.dev/cluster: kafka/demo}
----
+/// Its pods should get sidecars, and nobody has said whose clients they are.
+const SILENT: &str = "
 apiVersion: v1
 kind: Namespace
 metadata:
   name: silent
   labels: {kafka.tubeway.dev/inject: enabled}
 ";
-
-const CLUSTER: &str = "
-apiVersion: kafka.tubeway.dev/v1alpha1
-kind: KafkaCluster
-metadata: {name: demo, namespace: kafka}
-spec: {version: 4.3.1}
----
-apiVersion: kafka.tubeway.dev/v1alpha1
-kind: KafkaNodePool
-metadata: {name: combined, namespace: kafka}
-spec:
-  cluster: demo
-  replicas: 3
-  roles: [broker, controller]
-  storage: {size: 1Gi}
-";
-
-// === impl Kubernetes ===
-
-impl Kubernetes {
-    fn tubeway(&self, args: &[&str]) -> Result<String> {
-        run(tubeway().args(args).env("KUBECONFIG", self.kubeconfig()))
-    }
-
-    /// What a command says that must fail.
-    fn fails(&self, args: &[&str]) -> Result<String> {
-        match self.tubeway(args) {
-            Ok(said) => bail!("{args:?} did not fail: {said}"),
-            Err(error) => Ok(format!("{error:#}")),
-        }
-    }
-
-    fn kubectl(&self, args: &[&str]) -> Result<String> {
-        run(self.0.kubectl().as_std_mut().args(args))
-    }
-
-    fn apply(&self, manifest: &str) -> Result<()> {
-        let file = self.0.folder().join("applied.yaml");
-        std::fs::write(&file, manifest)?;
-        self.kubectl(&["apply", "-f", &file.to_string_lossy()])
-            .map(drop)
-    }
-
-    fn get(&self, namespace: &str, what: &str) -> Result<Value> {
-        let text = self.kubectl(&["get", "-n", namespace, what, "-o", "json"])?;
-        Ok(serde_json::from_str(&text)?)
-    }
-
-    fn kubeconfig(&self) -> std::path::PathBuf {
-        self.0.folder().join("admin.kubeconfig")
-    }
-}
 
 // === impl Operator ===
 
@@ -316,9 +254,9 @@ impl Operator {
             "tubeway-system",
         ];
         let token = on.kubectl(&token)?;
-        let kubeconfig = on.0.folder().join("operator.kubeconfig");
-        let ca = on.0.folder().join("ca.crt");
-        let (url, ca, token) = (on.0.url(), ca.display(), token.trim());
+        let kubeconfig = on.folder().join("operator.kubeconfig");
+        let ca = on.folder().join("ca.crt");
+        let (url, ca, token) = (on.url(), ca.display(), token.trim());
         std::fs::write(
             &kubeconfig,
             format!(
@@ -329,7 +267,7 @@ impl Operator {
             ),
         )?;
         let (grpc, metrics) = (free_port()?, free_port()?);
-        let log = on.0.folder().join("operator.log");
+        let log = on.folder().join("operator.log");
         let file = std::fs::File::create(&log)?;
         let program = support::program("tubeway-operator")?;
         let child = Command::new(program)
@@ -387,11 +325,4 @@ impl Drop for Operator {
 
 fn is_change(line: &&str) -> bool {
     line.starts_with("  created") || line.starts_with("  changed")
-}
-
-fn contains(said: &str, parts: &[&str]) -> Result<()> {
-    for part in parts {
-        ensure!(said.contains(part), "{part:?} is not in: {said}");
-    }
-    Ok(())
 }

@@ -304,6 +304,14 @@ fn required(path: &str, why: &str) -> FieldError {
     }
 }
 
+fn duplicate(path: &str, value: &Value) -> FieldError {
+    FieldError {
+        path: path.into(),
+        reason: "FieldValueDuplicate",
+        message: format!("Duplicate value: {value}"),
+    }
+}
+
 fn forbidden(path: &str, why: &str) -> FieldError {
     FieldError {
         path: path.into(),

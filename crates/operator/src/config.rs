@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tubeway_policy::{SpiffeError, SpiffeId};
 
-/// The operator's settings; the program's flags and environment fill them in.
-#[derive(Debug, Clone)]
+/// The operator's settings; the program's flags and environment fill them in. The
+/// defaults are the program's, but for the name, which has to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The operator's own namespace, where the authority's Secret is kept.
     pub namespace: String,
@@ -75,6 +76,24 @@ impl Config {
     /// The operator's own identity.
     pub fn operator_id(&self) -> Result<SpiffeId, SpiffeError> {
         SpiffeId::of_service_account(&self.trust_domain, &self.namespace, OPERATOR_ACCOUNT)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            namespace: "tubeway-system".to_owned(),
+            name: OPERATOR_ACCOUNT.to_owned(),
+            trust_domain: "cluster.local".to_owned(),
+            grpc_listen: SocketAddr::from(([0, 0, 0, 0], 15012)),
+            advertise: "tubeway-operator.tubeway-system.svc:15012".to_owned(),
+            service_name: "tubeway-operator.tubeway-system.svc".to_owned(),
+            cert_ttl: Duration::from_hours(24),
+            metrics_listen: SocketAddr::from(([127, 0, 0, 1], 15021)),
+            images: Images::default(),
+            install_crds: false,
+            zones_from_pods: false,
+        }
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use tubeway_config::ClusterRef;
 use tubeway_identity::IdentityStore;
 
-use crate::config::{Config, Images};
+use crate::config::Config;
 use crate::context::{Context, Parts};
 use crate::kafka::{Depth, Kafka, Order, Report, Survey, TellError};
 use crate::kafka_admin::{Admin, AdminDirectory, PlainConnect};
@@ -44,17 +43,8 @@ pub(crate) fn context(api: &FakeApi) -> Context {
     Context::new(Parts {
         client: api.client(),
         config: Arc::new(Config {
-            namespace: "tubeway-system".into(),
-            name: "tubeway-operator-0".into(),
             trust_domain: "td".into(),
-            grpc_listen: ([127, 0, 0, 1], 0).into(),
-            advertise: "operator:15012".into(),
-            service_name: "operator".into(),
-            cert_ttl: Duration::from_hours(24),
-            metrics_listen: ([127, 0, 0, 1], 0).into(),
-            images: Images::default(),
-            install_crds: false,
-            zones_from_pods: false,
+            ..Config::default()
         }),
         identity: IdentityStore::new("td"),
         hubs: Hubs::default(),

@@ -16,29 +16,29 @@ use tubeway_operator::run::{Listeners, run};
 #[command(name = "tubeway-operator", version)]
 struct Flags {
     /// The operator's own namespace
-    #[arg(long, env = "POD_NAMESPACE", default_value = "tubeway-system")]
+    #[arg(long, env = "POD_NAMESPACE", default_value_t = Config::default().namespace)]
     namespace: String,
     /// What this operator is called among those that could lead: its pod's name
     #[arg(long, env = "POD_NAME", default_value_t = host())]
     name: String,
     /// The mesh's trust domain
-    #[arg(long, env = "TUBEWAY_TRUST_DOMAIN", default_value = "cluster.local")]
+    #[arg(long, env = "TUBEWAY_TRUST_DOMAIN", default_value_t = Config::default().trust_domain)]
     trust_domain: String,
     /// Where the certificate authority and the configuration stream listen
-    #[arg(long, env = "TUBEWAY_GRPC_LISTEN", default_value = "0.0.0.0:15012")]
+    #[arg(long, env = "TUBEWAY_GRPC_LISTEN", default_value_t = Config::default().grpc_listen)]
     grpc_listen: SocketAddr,
     /// host:port under which sidecars reach that port
     #[arg(
         long,
         env = "TUBEWAY_ADVERTISE",
-        default_value = "tubeway-operator.tubeway-system.svc:15012"
+        default_value_t = Config::default().advertise
     )]
     advertise: String,
     /// DNS name that the operator's certificate carries
     #[arg(
         long,
         env = "TUBEWAY_SERVICE_NAME",
-        default_value = "tubeway-operator.tubeway-system.svc"
+        default_value_t = Config::default().service_name
     )]
     service_name: String,
     /// Life of the certificates that are signed, as in 24h, 90m or 120s; at
@@ -49,7 +49,7 @@ struct Flags {
     #[arg(
         long,
         env = "TUBEWAY_METRICS_LISTEN",
-        default_value = "127.0.0.1:15021"
+        default_value_t = Config::default().metrics_listen
     )]
     metrics_listen: SocketAddr,
     /// Image of the sidecar, with its tag
@@ -114,5 +114,16 @@ impl Flags {
             install_crds: self.install_crds,
             zones_from_pods: self.zones_from_pods,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_flags_the_settings_are_the_defaults() {
+        let flags = Flags::parse_from(["tubeway-operator", "--name=tubeway-operator"]);
+        assert_eq!(flags.config(), Config::default());
     }
 }

@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
@@ -16,7 +15,7 @@ use tubeway_operator::cluster::build::{
 };
 use tubeway_operator::cluster::founding::Founding;
 use tubeway_operator::cluster::validate::ValidatedCluster;
-use tubeway_operator::config::{Config, Images};
+use tubeway_operator::config::Config;
 use tubeway_operator::inject::{InjectConfig, client_sidecar};
 use tubeway_planner::{PoolIds, assign_ids};
 
@@ -47,7 +46,7 @@ fn outputs_of(case: &Path) -> Outputs {
         (pool.name_any(), wanted)
     });
     let ids = assign_ids(&ids.collect());
-    let config = config();
+    let config = Config::default();
     match ValidatedCluster::new(&config, &cluster, &pools, &ids) {
         Ok(cluster) => {
             let founding = Founding::new(&cluster, None);
@@ -151,22 +150,6 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/cases")
 }
 
-fn config() -> Config {
-    Config {
-        namespace: "tubeway-system".into(),
-        name: "tubeway-operator-0".into(),
-        trust_domain: "cluster.local".into(),
-        grpc_listen: ([127, 0, 0, 1], 0).into(),
-        advertise: "tubeway-operator.tubeway-system.svc:15012".into(),
-        service_name: "tubeway-operator.tubeway-system.svc".into(),
-        cert_ttl: Duration::from_hours(24),
-        metrics_listen: ([127, 0, 0, 1], 0).into(),
-        images: Images::default(),
-        install_crds: false,
-        zones_from_pods: false,
-    }
-}
-
 #[test]
 fn every_injected_pod_is_what_it_was_before() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/inject");
@@ -175,9 +158,9 @@ fn every_injected_pod_is_what_it_was_before() {
         let case = case.unwrap().path();
         let text = fs::read_to_string(case.join("in-pod.yaml")).unwrap();
         let mut pod = serde_saphyr::from_str(&text).unwrap();
-        let operator = config().operator_id().unwrap();
+        let operator = Config::default().operator_id().unwrap();
         let cluster = "kafka/demo".parse().unwrap();
-        let sidecar = SidecarSettings::new(&config(), operator.as_str(), &cluster);
+        let sidecar = SidecarSettings::new(&Config::default(), operator.as_str(), &cluster);
         client_sidecar(&mut pod, &InjectConfig { sidecar }).unwrap();
         let text = serde_saphyr::to_string(&serde_json::to_value(pod).unwrap()).unwrap();
         let outputs = [("out-pod.yaml".to_owned(), text)].into();

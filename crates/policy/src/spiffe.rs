@@ -52,6 +52,10 @@ impl SpiffeId {
         namespace: &str,
         service_account: &str,
     ) -> Result<Self, SpiffeError> {
+        // A part that held another one's separator would end where that one begins.
+        if trust_domain.contains('/') {
+            return Err(SpiffeError::TrustDomain);
+        }
         for part in [namespace, service_account] {
             if part.contains('/') {
                 return Err(SpiffeError::Path);
@@ -202,6 +206,10 @@ mod tests {
         assert_eq!(
             SpiffeId::of_service_account("td", "shop/sa/admin", "x"),
             Err(SpiffeError::Path)
+        );
+        assert_eq!(
+            SpiffeId::of_service_account("td/ns/admin", "shop", "x"),
+            Err(SpiffeError::TrustDomain)
         );
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-const HEADER: &str =
+pub(crate) const HEADER: &str =
     "# Made from crates/api by `cargo run -p tubeway-xtask -- crds`; change it there.\n";
 
 /// Writes one file a kind.
@@ -18,7 +18,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn files() -> anyhow::Result<Vec<(PathBuf, String)>> {
+/// Each kind's file and what is in it.
+pub(crate) fn files() -> anyhow::Result<Vec<(PathBuf, String)>> {
     tubeway_api::crds()
         .into_iter()
         .map(|crd| {

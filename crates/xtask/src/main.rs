@@ -1,6 +1,7 @@
 //! Project tasks that a build must not need: `cargo run -p tubeway-xtask -- <task>`.
 
 mod bench;
+mod chart;
 mod crds;
 mod images;
 mod schemas;
@@ -18,6 +19,8 @@ struct Arguments {
 enum Task {
     /// Write the kinds' definitions to `deploy/crds`.
     Crds,
+    /// Write what the Helm chart has of `deploy` to `deploy/helm`.
+    Chart,
     /// Make container images, without a container engine.
     Images(images::Arguments),
     /// Extract the wire schemas from Kafka's own jars.
@@ -29,6 +32,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Crds => crds::run(),
+        Task::Chart => chart::run(),
         Task::Images(arguments) => images::run(&arguments),
         Task::Schemas(arguments) => schemas::run(&arguments),
         Task::Bench => bench::run(),

@@ -148,6 +148,7 @@ mod tests {
                     trust_domain: "cluster.local".to_owned(),
                     cert_ttl: "24h".to_owned(),
                 },
+                release: None,
                 runs: Ok(()),
             })),
             definitions: Ok(tubeway_api::crds().into_iter().map(established).collect()),

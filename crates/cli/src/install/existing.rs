@@ -10,11 +10,16 @@ use kube::{Api, Client, ResourceExt as _, discovery};
 use super::manifests::{Choices, OPERATOR};
 use super::{GROUP, available};
 
+/// Where Helm writes which release an object belongs to.
+const RELEASE: &str = "meta.helm.sh/release-name";
+
 /// What is installed.
 #[derive(Debug)]
 pub struct Existing {
     /// As it was asked for.
     pub choices: Choices,
+    /// The Helm release that it belongs to, if it came by Helm.
+    pub release: Option<String>,
     /// Whether its operator runs, or why not.
     pub runs: Result<(), String>,
 }
@@ -44,8 +49,30 @@ impl Existing {
             }
         };
         let runs = available(&serde_json::to_value(&deployment)?);
+        let annotations = deployment.metadata.annotations.as_ref();
+        let release = annotations.and_then(|all| all.get(RELEASE)).cloned();
         let choices = choices(namespace, &deployment);
-        Ok(Some(Self { choices, runs }))
+        Ok(Some(Self {
+            choices,
+            release,
+            runs,
+        }))
+    }
+
+    /// Whether the command may change it.
+    ///
+    /// # Errors
+    /// It is a Helm release: Helm would not know of the change, and undo it.
+    pub fn is_the_command_s(&self, verb: &str) -> Result<()> {
+        let Some(release) = &self.release else {
+            return Ok(());
+        };
+        bail!(
+            "the operator in namespace {} belongs to the Helm release {release}: \
+             `helm {verb} {release} -n {}` is the way",
+            self.choices.namespace,
+            self.choices.namespace
+        );
     }
 
     /// Whether these choices can take the place of those it has.
@@ -54,6 +81,7 @@ impl Existing {
     /// Another namespace would be a second operator. Another trust domain would
     /// make every identity another one, and every rule about them void.
     pub async fn allows(&self, client: &Client, wanted: &Choices) -> Result<()> {
+        self.is_the_command_s("upgrade")?;
         let own = &self.choices;
         if own.namespace != wanted.namespace {
             bail!(

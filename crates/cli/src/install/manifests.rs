@@ -19,7 +19,7 @@ pub struct Choices {
     #[arg(long, default_value = NAMESPACE, value_parser = namespace)]
     pub namespace: String,
     /// Where the images come from: `<registry>/operator`, `/proxy` and `/kafka`.
-    #[arg(long, default_value = "tubeway.dev")]
+    #[arg(long, default_value = "tubeway.dev", value_parser = registry)]
     pub registry: String,
     /// Tag of the operator's and the sidecars' images.
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"), value_parser = tag)]
@@ -33,7 +33,7 @@ pub struct Choices {
 }
 
 /// What the operator takes, as it was written.
-fn life(text: &str) -> Result<String, String> {
+pub fn life(text: &str) -> Result<String, String> {
     certificate_life(text).map(|_| text.to_owned())
 }
 
@@ -44,8 +44,42 @@ fn trust_domain(text: &str) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
+/// A host, with a port or not, and a path or not.
+pub fn registry(text: &str) -> Result<String, String> {
+    let mut parts = text.split('/');
+    let first = parts.next().unwrap_or_default();
+    let (host, port) = match first.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (first, None),
+    };
+    let ends = |part: &str, fits: fn(char) -> bool| part.starts_with(fits) && part.ends_with(fits);
+    let alphanumeric = |c: char| c.is_ascii_alphanumeric();
+    let host_fits = ends(host, alphanumeric)
+        && host
+            .chars()
+            .all(|c| alphanumeric(c) || matches!(c, '.' | '-'));
+    let port_fits = port.is_none_or(|port| {
+        (1..=5).contains(&port.len()) && port.chars().all(|c| c.is_ascii_digit())
+    });
+    let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let path_fits = parts.all(|part| {
+        ends(part, lower)
+            && part
+                .chars()
+                .all(|c| lower(c) || matches!(c, '.' | '_' | '-'))
+    });
+    if host_fits && port_fits && path_fits {
+        return Ok(text.to_owned());
+    }
+    Err(
+        "a host, with a port or not, and a path or not, as in registry.example:5000/tubeway: \
+         no scheme, and no / at the end"
+            .to_owned(),
+    )
+}
+
 /// What a registry takes.
-fn tag(text: &str) -> Result<String, String> {
+pub fn tag(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if text.len() <= 128
         && text.chars().all(fits)
@@ -233,6 +267,37 @@ mod tests {
         let documents = choices("a").documents().unwrap();
         let text = yaml(&documents).unwrap();
         assert_eq!(apply::documents(&text).unwrap(), documents);
+    }
+
+    #[test]
+    fn a_registry_is_what_images_are_named_by() {
+        for good in [
+            "a",
+            "localhost:5000",
+            "r.example/team/tubeway",
+            "R1/a_b.c-d",
+        ] {
+            assert_eq!(registry(good).as_deref(), Ok(good));
+        }
+        let bad = [
+            "",
+            "/",
+            "a/",
+            "/a",
+            "a//b",
+            "https://a",
+            "a:",
+            "a:b",
+            "a:123456",
+            "a b",
+            "-a",
+            "a/B",
+            "a/_b",
+            "a:1:2",
+        ];
+        for bad in bad {
+            assert!(registry(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

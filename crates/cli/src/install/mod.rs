@@ -49,13 +49,13 @@ pub struct UpgradeOptions {
     #[command(flatten)]
     target: Target,
     /// Where the images come from.
-    #[arg(long)]
+    #[arg(long, value_parser = manifests::registry)]
     registry: Option<String>,
     /// Tag of the operator's and the sidecars' images.
-    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"), value_parser = manifests::tag)]
     tag: String,
     /// Life of the certificates, from 60s to 24h.
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = manifests::life)]
     cert_ttl: Option<String>,
     #[command(flatten)]
     how: How,
@@ -121,6 +121,7 @@ pub async fn upgrade(state: &State, options: &UpgradeOptions) -> Result<()> {
     let Some(existing) = Existing::find(&client).await? else {
         bail!("nothing is installed at {url}; `tubeway install` installs it");
     };
+    existing.is_the_command_s("upgrade")?;
     let mut choices = existing.choices;
     choices.tag.clone_from(&options.tag);
     if let Some(registry) = &options.registry {

@@ -36,6 +36,7 @@ pub async fn uninstall(state: &State, options: &UninstallOptions) -> Result<()> 
     let Some(existing) = Existing::find(&client).await? else {
         bail!("nothing is installed at {url}");
     };
+    existing.is_the_command_s("uninstall")?;
     let left = clusters(&client).await?;
     if let Some(first) = left.first() {
         if options.kinds {

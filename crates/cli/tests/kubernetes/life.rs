@@ -26,10 +26,11 @@ pub fn install(on: &mut Stage) -> Result<()> {
 
 /// Three nodes where Pod Security is enforced.
 pub fn cluster(on: &mut Stage) -> Result<()> {
-    on.apply(manifests::NAMESPACES)?;
+    on.apply(manifests::KAFKA)?;
+    on.apply(manifests::SHOP)?;
     on.apply(&manifests::POLICY.replace("metadata:", "metadata:\n  namespace: kafka"))?;
     let begun = Instant::now();
-    on.apply(manifests::CLUSTER)?;
+    on.apply(&manifests::cluster())?;
     on.wait(KAFKA, "kafkacluster/demo", "condition=Ready")?;
     println!(
         "  O4: a cluster of 3 was Ready {:.1} s after it was applied",

@@ -1,44 +1,19 @@
 //! What the trials apply.
 
-/// The namespaces; Pod Security's strictest level is enforced in both.
-pub const NAMESPACES: &str = "
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: kafka
-  labels: {pod-security.kubernetes.io/enforce: restricted}
----
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: shop
-  labels: {kafka.tubeway.dev/inject: enabled, pod-security.kubernetes.io/enforce: restricted}
-  annotations: {kafka.tubeway.dev/cluster: kafka/demo}
-";
+#[path = "../support/manifests.rs"]
+mod shared;
+
+pub use shared::{KAFKA, SHOP};
 
 /// Which ports of the nodes may be reached. Nothing enforces it on this node; the
 /// API takes it.
 pub const POLICY: &str = include_str!("../../../../deploy/kafka-network-policy.yaml");
 
 /// The cluster, small.
-pub const CLUSTER: &str = "
-apiVersion: kafka.tubeway.dev/v1alpha1
-kind: KafkaCluster
-metadata: {name: demo, namespace: kafka}
-spec:
-  version: 4.3.1
-  allowedNamespaces: {from: All}
----
-apiVersion: kafka.tubeway.dev/v1alpha1
-kind: KafkaNodePool
-metadata: {name: combined, namespace: kafka}
-spec:
-  cluster: demo
-  replicas: 3
-  roles: [broker, controller]
-  storage: {size: 1Gi}
-  jvm: {heap: 256m, options: ['-XX:+UseSerialGC']}
-";
+pub fn cluster() -> String {
+    let pool = "  jvm: {heap: 256m, options: ['-XX:+UseSerialGC']}";
+    shared::cluster("  allowedNamespaces: {from: All}", pool)
+}
 
 /// A topic, and who may use it.
 pub const ACCESS: &str = "

@@ -3,8 +3,11 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod helm;
+pub mod kubernetes;
 pub mod load;
 pub mod looks;
+pub mod manifests;
 pub mod mesh;
 pub mod net;
 pub mod rules;
@@ -240,6 +243,14 @@ pub fn run(command: &mut Command) -> Result<String> {
         output.status
     );
     Ok(said)
+}
+
+/// Whether something that was said has all these parts.
+pub fn contains(said: &str, parts: &[&str]) -> Result<()> {
+    for part in parts {
+        ensure!(said.contains(part), "{part:?} is not in: {said}");
+    }
+    Ok(())
 }
 
 /// Tries until `check` succeeds. For things that another process does and

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{fill, forbidden, required};
+use super::{duplicate, fill, forbidden, required};
 use crate::pure::schema::FieldError;
 
 pub(super) fn default(pod: &mut Value) {
@@ -147,7 +147,7 @@ pub(super) fn validate(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
             mounts(container, spec, &path, errors);
             let name = &container["name"];
             if names.contains(&name) {
-                duplicate(&format!("{path}.name"), name, errors);
+                errors.push(duplicate(&format!("{path}.name"), name));
             }
             names.push(name);
         }
@@ -189,15 +189,6 @@ fn mounts(container: &Value, spec: &Value, path: &str, errors: &mut Vec<FieldErr
             });
         }
     }
-}
-
-fn duplicate(path: &str, value: &Value, errors: &mut Vec<FieldError>) {
-    let message = format!("Duplicate value: {value}");
-    errors.push(FieldError {
-        path: path.into(),
-        reason: "FieldValueDuplicate",
-        message,
-    });
 }
 
 /// Of a pod's spec only images and a few numbers can change. The node is set once, by binding.

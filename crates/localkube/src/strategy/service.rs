@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use super::{fill, required};
+use super::{duplicate, fill, required};
 use crate::pure::schema::FieldError;
 
 /// The addresses of services: 127.96.0.0/16, so that they mean something on one machine.
@@ -47,9 +47,14 @@ pub(super) fn validate(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
         errors.push(required("spec.ports", ""));
     }
     let ports = spec["ports"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut names = BTreeSet::new();
     for (at, port) in ports.iter().enumerate() {
-        if ports.len() > 1 && port["name"].as_str().unwrap_or_default().is_empty() {
-            errors.push(required(&format!("spec.ports[{at}].name"), ""));
+        let name = port["name"].as_str().unwrap_or_default();
+        let path = format!("spec.ports[{at}].name");
+        if name.is_empty() && ports.len() > 1 {
+            errors.push(required(&path, ""));
+        } else if !name.is_empty() && !names.insert(name) {
+            errors.push(duplicate(&path, &port["name"]));
         }
         for field in ["port", "targetPort"] {
             if let Some(number) = port[field].as_i64().filter(|at| !(1..=65535).contains(at)) {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use tubeway_api::QuorumStatus;
 use tubeway_config::ClusterRef;
 use tubeway_identity::IdentityStore;
 use tubeway_operator::cluster::{Again, reconcile};
-use tubeway_operator::config::{Config, Images};
+use tubeway_operator::config::Config;
 use tubeway_operator::context::{Context, Parts};
 use tubeway_operator::error::Result;
 use tubeway_operator::kafka::{Depth, Kafka, Order, Registered, Report, Survey, TellError};
@@ -71,7 +70,7 @@ impl World {
         let (_, roots) = tokio::sync::watch::channel("the roots".to_owned());
         let ctx = Context::new(Parts {
             client: api.client(),
-            config: Arc::new(config()),
+            config: Arc::new(Config::default()),
             identity: IdentityStore::new("cluster.local"),
             hubs: Hubs::default(),
             admins: AdminDirectory::with(|_| None),
@@ -174,20 +173,4 @@ pub(crate) fn pool(replicas: u32) -> Value {
             "storage": { "size": "1Gi" },
         },
     })
-}
-
-fn config() -> Config {
-    Config {
-        namespace: "tubeway-system".into(),
-        name: "tubeway-operator-0".into(),
-        trust_domain: "cluster.local".into(),
-        grpc_listen: ([127, 0, 0, 1], 0).into(),
-        advertise: "tubeway-operator.tubeway-system.svc:15012".into(),
-        service_name: "tubeway-operator.tubeway-system.svc".into(),
-        cert_ttl: Duration::from_hours(24),
-        metrics_listen: ([127, 0, 0, 1], 0).into(),
-        images: Images::default(),
-        install_crds: false,
-        zones_from_pods: false,
-    }
 }

@@ -1,27 +1,8 @@
-use std::time::Duration;
-
 use kube::api::ObjectMeta;
 use serde_json::json;
 use tubeway_api::{KafkaClusterSpec, KafkaNodePoolSpec};
 
 use super::*;
-use crate::config::Images;
-
-fn config() -> Config {
-    Config {
-        namespace: "tubeway-system".into(),
-        name: "tubeway-operator-0".into(),
-        trust_domain: "cluster.local".into(),
-        grpc_listen: ([127, 0, 0, 1], 0).into(),
-        advertise: "tubeway-operator.tubeway-system.svc:15012".into(),
-        service_name: "tubeway-operator.tubeway-system.svc".into(),
-        cert_ttl: Duration::from_hours(24),
-        metrics_listen: ([127, 0, 0, 1], 0).into(),
-        images: Images::default(),
-        install_crds: false,
-        zones_from_pods: false,
-    }
-}
 
 fn cluster(spec: serde_json::Value) -> KafkaCluster {
     let spec: KafkaClusterSpec = serde_json::from_value(spec).unwrap();
@@ -56,7 +37,7 @@ fn validate(
         nodes: [("a".to_owned(), (0..3).collect())].into(),
         surplus: BTreeMap::new(),
     };
-    ValidatedCluster::new(&config(), cluster, &[pool], &ids)
+    ValidatedCluster::new(&Config::default(), cluster, &[pool], &ids)
 }
 
 fn fields(result: Result<ValidatedCluster, InvalidCluster>) -> Vec<String> {

@@ -24,6 +24,7 @@ use kafka_protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
 use kafka_protocol::messages::describe_quorum_response::{PartitionData, ReplicaState, TopicData};
+use kafka_protocol::messages::incremental_alter_configs_request::AlterableConfig;
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::list_partition_reassignments_response::{
     OngoingPartitionReassignment, OngoingTopicReassignment,
@@ -49,6 +50,11 @@ const TOPIC: i8 = 2;
 const NEWEST_METADATA: i16 = 30;
 /// Partitions and replicas of topics that leave it to the cluster.
 const DEFAULT: (i32, i16) = (1, 3);
+
+/// The refusal's code, which does nothing; else that of `failure` if `done` is not.
+fn code(refusal: Option<i16>, failure: i16, done: impl FnOnce() -> bool) -> i16 {
+    refusal.unwrap_or_else(|| if done() { 0 } else { failure })
+}
 
 pub(crate) fn versions(
     kafka: &mut Kafka,
@@ -158,11 +164,9 @@ pub(crate) fn delete_topics(
     refusal: Option<i16>,
 ) -> k::DeleteTopicsResponse {
     let results = request.topics.iter().map(|topic| {
-        let code = match refusal {
-            Some(code) => code,
-            None if kafka.delete_topic(topic.topic_id) => 0,
-            None => UNKNOWN_TOPIC_ID,
-        };
+        let code = code(refusal, UNKNOWN_TOPIC_ID, || {
+            kafka.delete_topic(topic.topic_id)
+        });
         DeletableTopicResult::default()
             .with_topic_id(topic.topic_id)
             .with_error_code(code)
@@ -176,11 +180,9 @@ pub(crate) fn create_partitions(
     refusal: Option<i16>,
 ) -> k::CreatePartitionsResponse {
     let results = request.topics.iter().map(|topic| {
-        let code = match refusal {
-            Some(code) => code,
-            None if kafka.add_partitions(topic.name.as_str(), topic.count as usize) => 0,
-            None => INVALID_PARTITIONS,
-        };
+        let code = code(refusal, INVALID_PARTITIONS, || {
+            kafka.add_partitions(topic.name.as_str(), topic.count as usize)
+        });
         CreatePartitionsTopicResult::default()
             .with_name(topic.name.clone())
             .with_error_code(code)
@@ -215,13 +217,7 @@ pub(crate) fn describe_configs(
         .into();
         let own = topic.config.iter();
         shown.extend(own.map(|(name, value)| (name.clone(), (value.clone(), 1))));
-        let configs = shown.iter().map(|(name, (value, source))| {
-            DescribeConfigsResourceResult::default()
-                .with_name(text(name))
-                .with_value(Some(text(value)))
-                .with_config_source(*source)
-        });
-        answer.with_configs(configs.collect())
+        answer.with_configs(configs(&shown))
     });
     k::DescribeConfigsResponse::default().with_results(results.collect())
 }
@@ -240,33 +236,30 @@ pub(crate) fn alter_configs(
         }
         if resource.resource_type != TOPIC {
             let broker = resource.resource_name.parse().ok();
-            let options = kafka.options.entry(broker).or_default();
-            for change in &resource.configs {
-                match &change.value {
-                    Some(value) => options.insert(change.name.to_string(), value.to_string()),
-                    None => options.remove(change.name.as_str()),
-                };
-            }
+            alter(kafka.options.entry(broker).or_default(), &resource.configs);
             return answer;
         }
         let Some(topic) = kafka.topics.get_mut(resource.resource_name.as_str()) else {
             return answer.with_error_code(UNKNOWN_TOPIC);
         };
         let before = topic.config.clone();
-        for change in &resource.configs {
-            match &change.value {
-                Some(value) => topic
-                    .config
-                    .insert(change.name.to_string(), value.to_string()),
-                None => topic.config.remove(change.name.as_str()),
-            };
-        }
+        alter(&mut topic.config, &resource.configs);
         if topic.config != before {
             kafka.count(format!("configure {}", resource.resource_name));
         }
         answer
     });
     k::IncrementalAlterConfigsResponse::default().with_responses(results.collect())
+}
+
+/// Sets options, or takes them away.
+fn alter(options: &mut BTreeMap<String, String>, changes: &[AlterableConfig]) {
+    for change in changes {
+        match &change.value {
+            Some(value) => options.insert(change.name.to_string(), value.to_string()),
+            None => options.remove(change.name.as_str()),
+        };
+    }
 }
 
 pub(crate) fn describe_acls(
@@ -421,6 +414,11 @@ fn broker_options(kafka: &Kafka, broker: Option<u32>) -> Vec<DescribeConfigsReso
         let cordoned = ("cordoned.log.dirs".to_owned(), (String::new(), 5));
         shown.entry(cordoned.0).or_insert(cordoned.1);
     }
+    configs(&shown)
+}
+
+/// Options with their values and where these come from, as an answer has them.
+fn configs(shown: &BTreeMap<String, (String, i8)>) -> Vec<DescribeConfigsResourceResult> {
     let configs = shown.iter().map(|(name, (value, source))| {
         DescribeConfigsResourceResult::default()
             .with_name(text(name))
@@ -544,11 +542,9 @@ pub(crate) fn add_voter(
     request: &k::AddRaftVoterRequest,
     refusal: Option<i16>,
 ) -> k::AddRaftVoterResponse {
-    let code = match refusal {
-        Some(code) => code,
-        None if kafka.add_voter(request.voter_id as u32) => 0,
-        None => DUPLICATE_VOTER,
-    };
+    let code = code(refusal, DUPLICATE_VOTER, || {
+        kafka.add_voter(request.voter_id as u32)
+    });
     k::AddRaftVoterResponse::default().with_error_code(code)
 }
 
@@ -557,11 +553,9 @@ pub(crate) fn remove_voter(
     request: &k::RemoveRaftVoterRequest,
     refusal: Option<i16>,
 ) -> k::RemoveRaftVoterResponse {
-    let code = match refusal {
-        Some(code) => code,
-        None if kafka.remove_voter(request.voter_id as u32) => 0,
-        None => VOTER_NOT_FOUND,
-    };
+    let code = code(refusal, VOTER_NOT_FOUND, || {
+        kafka.remove_voter(request.voter_id as u32)
+    });
     k::RemoveRaftVoterResponse::default().with_error_code(code)
 }
 

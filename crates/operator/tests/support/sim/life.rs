@@ -1,7 +1,6 @@
 //! One life of the operator: from its start to its crash.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use http::{Method, Request};
 use http_body_util::BodyExt;
@@ -13,7 +12,7 @@ use tubeway_config::ClusterRef;
 use tubeway_identity::IdentityStore;
 use tubeway_localkube::Server;
 use tubeway_operator::cluster::{Again, reconcile};
-use tubeway_operator::config::{Config, Images};
+use tubeway_operator::config::Config;
 use tubeway_operator::context::{Context, Parts};
 use tubeway_operator::error::Result;
 use tubeway_operator::kafka::RealKafka;
@@ -59,7 +58,7 @@ impl Life {
         let (_, roots) = tokio::sync::watch::channel("the roots".to_owned());
         let ctx = Context::new(Parts {
             client,
-            config: Arc::new(config()),
+            config: Arc::new(Config::default()),
             identity: IdentityStore::new("cluster.local"),
             hubs: Hubs::default(),
             kafka: Arc::new(RealKafka::new(admins.clone())),
@@ -137,21 +136,4 @@ fn witnessed(client: Client, deletions: Deletions) -> Client {
         }
     });
     Client::new(service, "default")
-}
-
-/// The operator's settings.
-pub(crate) fn config() -> Config {
-    Config {
-        namespace: "tubeway-system".into(),
-        name: "tubeway-operator-0".into(),
-        trust_domain: "cluster.local".into(),
-        grpc_listen: ([127, 0, 0, 1], 0).into(),
-        advertise: "tubeway-operator.tubeway-system.svc:15012".into(),
-        service_name: "tubeway-operator.tubeway-system.svc".into(),
-        cert_ttl: Duration::from_hours(24),
-        metrics_listen: ([127, 0, 0, 1], 0).into(),
-        images: Images::default(),
-        install_crds: false,
-        zones_from_pods: false,
-    }
 }

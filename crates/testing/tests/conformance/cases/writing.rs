@@ -324,6 +324,9 @@ async fn services_get_defaults_and_addresses(t: &mut Trial<'_>) {
         service("d", json!({"ports": [{"port": 1}, {"port": 2}]})),
     )
     .await;
+    let named = |port: u16| json!({"name": "same", "port": port});
+    let twice = service("d", json!({"ports": [named(1), named(2), named(3)]}));
+    t.create(422, "services", twice).await;
     t.create(
         422,
         "services",
