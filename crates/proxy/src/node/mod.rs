@@ -17,6 +17,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use tracing::{info, warn};
 use tubeway_config::{Topology, ports};
 use tubeway_identity::IdentityStore;
+use tubeway_identity::accept::ISTIO;
 use tubeway_identity::jwt::LoginSigner;
 use tubeway_identity::tls::{Expected, server_config};
 use tubeway_policy::SpiffeId;
@@ -116,7 +117,7 @@ impl NodeSidecar {
         };
         let takes_logins = watch_broker::start(watched, health.clone(), self.shutdown.clone());
         let ingress = Ingress {
-            tls: server_config(&self.identity, Expected::InTrustDomain, &[]),
+            tls: server_config(&self.identity, Expected::InTrustDomain, &[ISTIO]),
             identity: self.identity.clone(),
             broker,
             signer,
