@@ -25,7 +25,7 @@ use tubeway_telemetry::Shutdown;
 
 use crate::accept::Listener;
 use crate::admin::Health;
-use crate::control::{Control, InForce, Topologies};
+use crate::control::{Control, Identities, InForce, Topologies};
 use crate::metrics::Metrics;
 use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
@@ -56,7 +56,7 @@ struct NodeSidecar {
 pub async fn run(
     settings: Arc<Settings>,
     node: NodeSettings,
-    identity: IdentityStore,
+    identities: Identities,
     metrics: Metrics,
     health: Health,
     shutdown: Shutdown,
@@ -75,9 +75,10 @@ pub async fn run(
         quotas: QuotasInForce::none()?,
         place: OwnZone::default(),
     };
+    let identity = identities.mesh;
     let topology = Control::start(
         settings.clone(),
-        identity.clone(),
+        identities.control,
         in_force.clone(),
         shutdown.clone(),
     );
