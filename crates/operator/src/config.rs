@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tubeway_policy::{SpiffeError, SpiffeId};
 
+use crate::istio::IstioConfig;
+
 /// The operator's settings; the program's flags and environment fill them in.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -26,6 +28,8 @@ pub struct Config {
     pub metrics_listen: SocketAddr,
     /// The images that pods are made of.
     pub images: Images,
+    /// Istio, for clusters whose issuer it is.
+    pub istio: IstioConfig,
     /// Whether to install the kinds' definitions at the start.
     pub install_crds: bool,
     /// Whether a pod's own label says its zone, before its node's label: only

@@ -11,6 +11,7 @@ use tubeway_identity::IdentityStore;
 
 use crate::config::{Config, Images};
 use crate::context::{Context, Parts};
+use crate::istio::IstioConfig;
 use crate::kafka::{Depth, Kafka, Order, Report, Survey, TellError};
 use crate::kafka_admin::{Admin, AdminDirectory, PlainConnect};
 use crate::stream::Hubs;
@@ -53,6 +54,7 @@ pub(crate) fn context(api: &FakeApi) -> Context {
             cert_ttl: Duration::from_hours(24),
             metrics_listen: ([127, 0, 0, 1], 0).into(),
             images: Images::default(),
+            istio: IstioConfig::default(),
             install_crds: false,
             zones_from_pods: false,
         }),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use serde_json::Value;
-use tubeway_api::{KafkaCluster, KafkaNodePool};
+use tubeway_api::{KafkaCluster, KafkaNodePool, MeshProvider};
 use tubeway_operator::cluster::build::{
     Inputs, Objects, SidecarSettings, build, quorum_config_map,
 };
@@ -18,6 +18,7 @@ use tubeway_operator::cluster::founding::Founding;
 use tubeway_operator::cluster::validate::ValidatedCluster;
 use tubeway_operator::config::{Config, Images};
 use tubeway_operator::inject::{InjectConfig, client_sidecar};
+use tubeway_operator::istio::IstioConfig;
 use tubeway_planner::{PoolIds, assign_ids};
 
 type Outputs = BTreeMap<String, String>;
@@ -162,6 +163,7 @@ fn config() -> Config {
         cert_ttl: Duration::from_hours(24),
         metrics_listen: ([127, 0, 0, 1], 0).into(),
         images: Images::default(),
+        istio: IstioConfig::default(),
         install_crds: false,
         zones_from_pods: false,
     }
@@ -177,7 +179,12 @@ fn every_injected_pod_is_what_it_was_before() {
         let mut pod = serde_saphyr::from_str(&text).unwrap();
         let operator = config().operator_id().unwrap();
         let cluster = "kafka/demo".parse().unwrap();
-        let sidecar = SidecarSettings::new(&config(), operator.as_str(), &cluster);
+        let mesh = if case.ends_with("istio") {
+            MeshProvider::Istio
+        } else {
+            MeshProvider::Builtin
+        };
+        let sidecar = SidecarSettings::new(&config(), operator.as_str(), &cluster, mesh);
         client_sidecar(&mut pod, &InjectConfig { sidecar }).unwrap();
         let text = serde_saphyr::to_string(&serde_json::to_value(pod).unwrap()).unwrap();
         let outputs = [("out-pod.yaml".to_owned(), text)].into();

@@ -13,6 +13,7 @@ use tubeway_operator::cluster::{Again, reconcile};
 use tubeway_operator::config::{Config, Images};
 use tubeway_operator::context::{Context, Parts};
 use tubeway_operator::error::Result;
+use tubeway_operator::istio::IstioConfig;
 use tubeway_operator::kafka::{Depth, Kafka, Order, Registered, Report, Survey, TellError};
 use tubeway_operator::kafka_admin::AdminDirectory;
 use tubeway_operator::stream::Hubs;
@@ -187,6 +188,7 @@ fn config() -> Config {
         cert_ttl: Duration::from_hours(24),
         metrics_listen: ([127, 0, 0, 1], 0).into(),
         images: Images::default(),
+        istio: IstioConfig::default(),
         install_crds: false,
         zones_from_pods: false,
     }

@@ -6,6 +6,7 @@ use tubeway_api::{KafkaClusterSpec, KafkaNodePoolSpec};
 
 use super::*;
 use crate::config::Images;
+use crate::istio::IstioConfig;
 
 fn config() -> Config {
     Config {
@@ -18,6 +19,7 @@ fn config() -> Config {
         cert_ttl: Duration::from_hours(24),
         metrics_listen: ([127, 0, 0, 1], 0).into(),
         images: Images::default(),
+        istio: IstioConfig::default(),
         install_crds: false,
         zones_from_pods: false,
     }

@@ -16,6 +16,7 @@ use tubeway_operator::cluster::{Again, reconcile};
 use tubeway_operator::config::{Config, Images};
 use tubeway_operator::context::{Context, Parts};
 use tubeway_operator::error::Result;
+use tubeway_operator::istio::IstioConfig;
 use tubeway_operator::kafka::RealKafka;
 use tubeway_operator::kafka_admin::{Admin, AdminDirectory, BrokerAddress};
 use tubeway_operator::stream::Hubs;
@@ -151,6 +152,7 @@ pub(crate) fn config() -> Config {
         cert_ttl: Duration::from_hours(24),
         metrics_listen: ([127, 0, 0, 1], 0).into(),
         images: Images::default(),
+        istio: IstioConfig::default(),
         install_crds: false,
         zones_from_pods: false,
     }
