@@ -162,7 +162,7 @@ impl World {
             control_plane_name: "tubeway-operator.tubeway-system.svc".to_owned(),
             control_plane_id: "spiffe://cluster.local/ns/tubeway-system/sa/tubeway-operator"
                 .to_owned(),
-            cluster: "kafka/demo".parse()?,
+            cluster: "kafka/demo".parse().map_err(anyhow::Error::msg)?,
             issuer: Some(Issuer {
                 address: self.istiod.address().to_string(),
                 name: ISTIOD.to_owned(),
