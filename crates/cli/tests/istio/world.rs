@@ -25,7 +25,7 @@ use tubeway_testing::tools::Tools;
 pub const TRUST_DOMAIN: &str = "cluster.local";
 pub const ISTIOD: &str = "istiod.istio-system.svc";
 /// On a machine that does much else.
-const WITHIN: Duration = Duration::from_secs(240);
+const WITHIN: Duration = Duration::from_secs(120);
 
 /// Everything that runs. Dropping it kills it.
 pub struct World {
