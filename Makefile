@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Programs that scripts/setup-kubernetes has built come first.
 export PATH := $(CURDIR)/target/tools/kubernetes:$(PATH)
 
-.PHONY: build images up test test-quick e2e campaign soak differential fuzz bench-proxy bench-operator life lint deny doc crds chart tools
+.PHONY: build images up test test-quick e2e campaign soak differential fuzz bench-proxy bench-operator istio life lint deny doc crds chart tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins --workspace --exclude tubeway-bench
@@ -43,6 +43,12 @@ life: tools       ## nodes come and go, volumes are lost, versions change, under
 	$(CARGO) build --workspace --bins
 	$(CARGO) test -p tubeway-cli --test life --test versions
 
+istio:            ## a cluster with certificates of a real istiod, whose root changes under load
+	./scripts/setup-kubernetes
+	./scripts/setup-istio
+	$(CARGO) build --workspace --bins
+	$(CARGO) test -p tubeway-cli --test istio
+
 bench-operator:   ## what the operator costs and how fast it is; ARGS="--topics 2000"
 	$(CARGO) build --release --bins -p tubeway-cli -p tubeway-operator -p tubeway-proxy -p tubeway-launcher -p tubeway-bench
 	./target/release/bench-operator $(ARGS)
@@ -66,7 +72,7 @@ campaign:         ## the operator disturbed at every write and Kafka call, and e
 lint: deny        ## formatting, clippy, licences and advisories
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy -p tubeway-cli -p tubeway-operator --test kubernetes --test life --test versions \
+	$(CARGO) clippy -p tubeway-cli -p tubeway-operator --test kubernetes --test life --test versions --test istio \
 	  --test campaign --test transitions -- -D warnings
 
 deny:

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use crate::ConfigValue;
+use crate::{ConfigValue, Mesh};
 
 /// One Kafka cluster. Its nodes come from the KafkaNodePools that name it.
 #[derive(CustomResource, KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,9 @@ pub struct KafkaClusterSpec {
     /// How replicas are moved when brokers come and go.
     #[serde(default)]
     pub reassignment: Reassignment,
+    /// Who vouches for the nodes and for the clients.
+    #[serde(default)]
+    pub mesh: Mesh,
     /// While true the operator changes nothing of this cluster but its status.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pause: bool,

@@ -19,6 +19,7 @@ mod acl;
 mod cluster;
 pub mod condition;
 pub mod labels;
+mod mesh;
 mod pool;
 mod quota;
 mod reference;
@@ -34,6 +35,7 @@ pub use cluster::{
     AllowedNamespaces, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, NamespacesFrom,
     NodeStatus, QuorumStatus, Reassignment,
 };
+pub use mesh::{Mesh, MeshProvider};
 pub use pool::{
     Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeOverride, NodeRole,
     Resources, Storage,

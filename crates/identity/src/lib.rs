@@ -7,6 +7,7 @@
 //! the other side where there is no Istio; the login signer signs the sidecar's logins
 //! at the broker.
 
+pub mod accept;
 mod bundle;
 pub mod ca;
 pub mod ca_server;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use common::{Clock, HOUR, authority, connect, id, ping, store_of, store_with};
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore};
-use rustls_pki_types::UnixTime;
+use rustls_pki_types::{ServerName, UnixTime};
+use tokio_rustls::TlsConnector;
+use tubeway_identity::accept::{ISTIO, ISTIO_PEER_EXCHANGE, accept};
 use tubeway_identity::ca::CertificateAuthority;
 use tubeway_identity::serve::{PeerIdentity, peer_of};
 use tubeway_identity::tls::{
@@ -316,4 +318,42 @@ fn bare_client(ca: &CertificateAuthority) -> Arc<ClientConfig> {
     let mut config = ClientConfig::clone(&trusting);
     config.client_auth_cert_resolver = Arc::clone(&bare.client_auth_cert_resolver);
     Arc::new(config)
+}
+
+#[tokio::test]
+async fn a_client_of_any_protocols_is_served_and_istio_is_agreed_to() {
+    let ca = authority();
+    let (broker, checkout) = (store_of(&ca, "broker"), store_of(&ca, "checkout"));
+    let server = server_config(&broker, Expected::InTrustDomain, &[ISTIO]);
+    let other = authority();
+    let both = [ca.bundle(), other.bundle()].map(TrustBundle::certificates);
+    let both = TrustBundle::new(both.concat()).unwrap();
+    let stranger = other.issue(&id("checkout"), &[], HOUR, UnixTime::now());
+    let stranger = store_with(stranger.unwrap().with_bundle(both));
+    for (offered, agreed) in [
+        (&[][..], None),
+        (&[ISTIO][..], Some(ISTIO)),
+        (&[ISTIO_PEER_EXCHANGE, ISTIO], Some(ISTIO)),
+        // Agreeing to this one would promise a message that nobody sends.
+        (&[ISTIO_PEER_EXCHANGE], None),
+        (&[b"http/1.1"], None),
+    ] {
+        let handshake = async |store: &IdentityStore| {
+            let client = client_config(store, Expected::InTrustDomain, offered);
+            let (near, far) = tokio::io::duplex(64 * 1024);
+            let name = ServerName::try_from("broker.test").unwrap();
+            let dial = TlsConnector::from(client).connect(name, near);
+            let (_client, served) = tokio::join!(dial, accept(&server, far));
+            served
+        };
+        let served = handshake(&checkout).await.unwrap();
+        let state = served.get_ref().1;
+        assert_eq!(peer_of(state), PeerIdentity(Some(id("checkout"))));
+        assert_eq!(state.alpn_protocol(), agreed);
+        let refused = handshake(&stranger).await.unwrap_err();
+        assert!(
+            matches!(refusal(&refused), Some(PeerError::Chain(_))),
+            "{refused}"
+        );
+    }
 }

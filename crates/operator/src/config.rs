@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tubeway_policy::{SpiffeError, SpiffeId};
 
+use crate::istio::IstioConfig;
+
 /// The operator's settings; the program's flags and environment fill them in. The
 /// defaults are the program's, but for the name, which has to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Config {
     pub metrics_listen: SocketAddr,
     /// The images that pods are made of.
     pub images: Images,
+    /// Istio, for clusters whose issuer it is.
+    pub istio: IstioConfig,
     /// Whether to install the kinds' definitions at the start.
     pub install_crds: bool,
     /// Whether a pod's own label says its zone, before its node's label: only
@@ -91,6 +95,7 @@ impl Default for Config {
             cert_ttl: Duration::from_hours(24),
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 15021)),
             images: Images::default(),
+            istio: IstioConfig::default(),
             install_crds: false,
             zones_from_pods: false,
         }

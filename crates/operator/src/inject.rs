@@ -58,7 +58,7 @@ pub fn client_sidecar(pod: &mut Pod, config: &InjectConfig) -> Result<(), Inject
         return Err(taken("container", CLIENT_SIDECAR));
     }
     let volumes = spec.volumes.get_or_insert_default();
-    for volume in sidecar_volumes() {
+    for volume in sidecar_volumes(&config.sidecar) {
         if volumes.iter().any(|v| v.name == volume.name) {
             return Err(taken("volume", &volume.name));
         }
@@ -122,6 +122,7 @@ mod tests {
                 control_plane_name: "op".into(),
                 control_plane_id: "spiffe://cluster.local/ns/s/sa/o".into(),
                 cluster: "kafka/demo".parse().unwrap(),
+                issuer: None,
             },
         }
     }

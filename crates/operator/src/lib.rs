@@ -14,6 +14,7 @@ pub mod crds;
 pub mod error;
 pub mod http;
 pub mod inject;
+pub mod istio;
 pub mod kafka;
 pub mod kafka_admin;
 pub mod leader;

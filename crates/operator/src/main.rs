@@ -1,6 +1,7 @@
 //! The program `tubeway-operator`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,6 +9,7 @@ use clap::Parser;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tubeway_operator::config::{Config, Images, certificate_life};
+use tubeway_operator::istio::IstioConfig;
 use tubeway_operator::run::{Listeners, run};
 
 /// Apache Kafka in the mesh: clusters, topics and access as Kubernetes
@@ -58,6 +60,21 @@ struct Flags {
     /// Image of Kafka, without its tag: the Kafka version is the tag
     #[arg(long, env = "TUBEWAY_KAFKA_IMAGE", default_value_t = Images::default().kafka)]
     kafka_image: String,
+    /// host:port of istiod, for clusters whose certificates are Istio's
+    #[arg(long, env = "TUBEWAY_ISTIO_ADDRESS", default_value_t = IstioConfig::default().address)]
+    istio_address: String,
+    /// DNS name that istiod's certificate carries
+    #[arg(long, env = "TUBEWAY_ISTIO_SERVER_NAME", default_value_t = IstioConfig::default().server_name)]
+    istio_server_name: String,
+    /// What Istio calls this Kubernetes
+    #[arg(long, env = "TUBEWAY_ISTIO_CLUSTER_ID", default_value_t = IstioConfig::default().cluster_id)]
+    istio_cluster_id: String,
+    /// File with the operator's token of audience istio-ca
+    #[arg(long, env = "TUBEWAY_ISTIO_TOKEN_FILE", default_value_os_t = IstioConfig::default().token_file)]
+    istio_token_file: PathBuf,
+    /// File with Istio's trust bundle
+    #[arg(long, env = "TUBEWAY_ISTIO_ROOTS_FILE", default_value_os_t = IstioConfig::default().roots_file)]
+    istio_roots_file: PathBuf,
     /// Install the kinds' definitions first
     #[arg(long, env = "TUBEWAY_INSTALL_CRDS")]
     install_crds: bool,
@@ -110,6 +127,13 @@ impl Flags {
             images: Images {
                 proxy: self.proxy_image,
                 kafka: self.kafka_image,
+            },
+            istio: IstioConfig {
+                address: self.istio_address,
+                server_name: self.istio_server_name,
+                cluster_id: self.istio_cluster_id,
+                token_file: self.istio_token_file,
+                roots_file: self.istio_roots_file,
             },
             install_crds: self.install_crds,
             zones_from_pods: self.zones_from_pods,

@@ -27,6 +27,7 @@ use crate::authority::{self, AuthorityError, KubernetesReviewer};
 use crate::config::{Config, TOKEN_AUDIENCE};
 use crate::context::{Context, Parts};
 use crate::error::Error;
+use crate::istio::Identities;
 use crate::kafka::RealKafka;
 use crate::kafka_admin::AdminDirectory;
 use crate::leader::Candidate;
@@ -132,7 +133,7 @@ pub async fn run(
     {
         return Err(RunError::NoIdentity);
     }
-    let admins = AdminDirectory::mesh(identity.clone());
+    let admins = AdminDirectory::mesh(Identities::new(identity.clone(), &config));
     let ctx = Context::new(Parts {
         client,
         config: Arc::new(config),

@@ -23,7 +23,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tubeway_api::labels;
+use tubeway_api::{KafkaCluster, MeshProvider, labels};
 use tubeway_config::ClusterRef;
 
 use crate::cluster::build::SidecarSettings;
@@ -132,18 +132,49 @@ async fn review(State(ctx): State<Context>, Json(review): Json<Review>) -> Json<
         },
         verdict => verdict,
     };
+    let mut warnings = Vec::new();
     let patch = match verdict {
         Verdict::AsItIs => Ok(None),
-        Verdict::ClientOf(cluster) => injected(&ctx, &request.object, &cluster).map(Some),
+        Verdict::ClientOf(cluster) => match mesh_of(&ctx, &cluster).await {
+            Ok(mesh) => {
+                if mesh.is_none() {
+                    warnings.push(unknown(&cluster));
+                }
+                let mesh = mesh.unwrap_or_default();
+                injected(&ctx, &request.object, &cluster, mesh).map(Some)
+            }
+            Err(error) => Err(error.full()),
+        },
         Verdict::Refused(why) => Err(why),
     };
-    Json(Answer::of(response(&request.uid, patch)))
+    let mut response = response(&request.uid, patch);
+    if !warnings.is_empty() {
+        response["warnings"] = json!(warnings);
+    }
+    Json(Answer::of(response))
 }
 
 async fn namespace(ctx: &Context, name: &str) -> Result<Namespace> {
     let api: Api<Namespace> = Api::all(ctx.client.clone());
     let what = format!("read Namespace {name}");
     api.get(name).await.map_err(Error::kubernetes(what))
+}
+
+/// Who issues the certificates of this cluster's clients; none if there is no
+/// such cluster yet.
+async fn mesh_of(ctx: &Context, cluster: &ClusterRef) -> Result<Option<MeshProvider>> {
+    let api: Api<KafkaCluster> = Api::namespaced(ctx.client.clone(), &cluster.namespace);
+    let what = format!("read KafkaCluster {cluster}");
+    let found = api.get_opt(&cluster.name).await;
+    let found = found.map_err(Error::kubernetes(what))?;
+    Ok(found.map(|cluster| cluster.spec.mesh.provider))
+}
+
+fn unknown(cluster: &ClusterRef) -> String {
+    format!(
+        "there is no KafkaCluster {cluster} yet: this pod waits for it, and its certificates are \
+         not Istio's; if the cluster's are to be, make the pod anew once it is there"
+    )
 }
 
 /// What the pod's and the namespace's annotations ask for.
@@ -173,10 +204,15 @@ fn verdict(pod: &Pod, namespace: Option<&Namespace>) -> Verdict {
 }
 
 /// The JSON patch that makes the pod one with a sidecar.
-fn injected(ctx: &Context, pod: &Pod, cluster: &ClusterRef) -> Result<Vec<u8>, String> {
+fn injected(
+    ctx: &Context,
+    pod: &Pod,
+    cluster: &ClusterRef,
+    mesh: MeshProvider,
+) -> Result<Vec<u8>, String> {
     let operator = ctx.config.operator_id().map_err(|e| e.to_string())?;
     let config = InjectConfig {
-        sidecar: SidecarSettings::new(&ctx.config, operator.as_str(), cluster),
+        sidecar: SidecarSettings::new(&ctx.config, operator.as_str(), cluster, mesh),
     };
     let mut with = pod.clone();
     client_sidecar(&mut with, &config).map_err(|error| error.to_string())?;
@@ -219,6 +255,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::FakeApi;
 
     fn pod(annotations: &Value) -> Pod {
         let pod = json!({
@@ -262,6 +299,42 @@ mod tests {
             };
             assert!(why.contains(part), "{why}");
         }
+    }
+
+    async fn reviewed(api: &FakeApi) -> Value {
+        let ctx = crate::fixture::context(api);
+        let object = pod(&json!({ labels::CLIENT_OF: "kafka/main" }));
+        let request = Request {
+            uid: "1".to_owned(),
+            namespace: "shop".to_owned(),
+            object,
+        };
+        let Json(answer) = review(State(ctx), Json(Review { request })).await;
+        answer.response
+    }
+
+    #[tokio::test]
+    async fn a_client_has_the_issuer_of_its_cluster() {
+        let api = FakeApi::default();
+        for (provider, istio) in [("builtin", false), ("istio", true)] {
+            let mut cluster = crate::fixture::cluster("All", false);
+            cluster["spec"]["mesh"] = json!({ "provider": provider });
+            let path = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkaclusters/main";
+            api.put(path, cluster);
+            let response = reviewed(&api).await;
+            let patch = BASE64_STANDARD.decode(response["patch"].as_str().unwrap());
+            let patch = String::from_utf8(patch.unwrap()).unwrap();
+            assert_eq!(patch.contains("TUBEWAY_ISSUER"), istio, "{patch}");
+            assert_eq!(response["warnings"], Value::Null);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_of_a_cluster_that_is_not_there_is_told_so() {
+        let response = reviewed(&FakeApi::default()).await;
+        assert_eq!(response["allowed"], true);
+        let warning = response["warnings"][0].as_str().unwrap();
+        assert!(warning.contains("no KafkaCluster kafka/main"), "{warning}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use serde_json::Value;
-use tubeway_api::{KafkaCluster, KafkaNodePool};
+use tubeway_api::{KafkaCluster, KafkaNodePool, MeshProvider};
 use tubeway_operator::cluster::build::{
     Inputs, Objects, SidecarSettings, build, quorum_config_map,
 };
@@ -160,7 +160,12 @@ fn every_injected_pod_is_what_it_was_before() {
         let mut pod = serde_saphyr::from_str(&text).unwrap();
         let operator = Config::default().operator_id().unwrap();
         let cluster = "kafka/demo".parse().unwrap();
-        let sidecar = SidecarSettings::new(&Config::default(), operator.as_str(), &cluster);
+        let mesh = if case.ends_with("istio") {
+            MeshProvider::Istio
+        } else {
+            MeshProvider::Builtin
+        };
+        let sidecar = SidecarSettings::new(&Config::default(), operator.as_str(), &cluster, mesh);
         client_sidecar(&mut pod, &InjectConfig { sidecar }).unwrap();
         let text = serde_saphyr::to_string(&serde_json::to_value(pod).unwrap()).unwrap();
         let outputs = [("out-pod.yaml".to_owned(), text)].into();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -109,7 +108,7 @@ pub async fn authenticate(
     identity: &IdentityStore,
     metrics: &Metrics,
 ) -> Option<Authenticated> {
-    let handshake = TlsAcceptor::from(tls.clone()).accept(ReadAhead::new(stream));
+    let handshake = tubeway_identity::accept::accept(tls, ReadAhead::new(stream));
     let begun = Instant::now();
     let over = |outcome: &'static str| {
         let labels = HandshakeLabels { listener, outcome };

@@ -23,7 +23,7 @@ use tubeway_telemetry::Shutdown;
 use crate::accept::Listener;
 use crate::admin::Health;
 use crate::ahead::ReadAhead;
-use crate::control::{Control, InForce, Topologies};
+use crate::control::{Control, Identities, InForce, Topologies};
 use crate::dial;
 use crate::metrics::Metrics;
 use crate::node::names::TopicNames;
@@ -56,7 +56,7 @@ struct ClientSidecar {
 pub async fn run(
     settings: Arc<Settings>,
     client: ClientSettings,
-    identity: IdentityStore,
+    identities: Identities,
     metrics: Metrics,
     health: Health,
     shutdown: Shutdown,
@@ -69,9 +69,10 @@ pub async fn run(
         place: OwnZone::default(),
     };
     let place = in_force.place.clone();
+    let identity = identities.mesh;
     let topology = Control::start(
         settings.clone(),
-        identity.clone(),
+        identities.control,
         in_force,
         shutdown.clone(),
     );

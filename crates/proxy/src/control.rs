@@ -42,6 +42,16 @@ pub struct Control {
     in_force: InForce,
 }
 
+/// Who this pod is, to whom. Two stores for one name where Istio is the issuer:
+/// neither side's roots then vouch for anything on the other's connections.
+#[derive(Debug, Clone)]
+pub struct Identities {
+    /// To other pods.
+    pub mesh: IdentityStore,
+    /// To the operator, whose stream goes on while Istio is away.
+    pub control: IdentityStore,
+}
+
 /// What the operator has told beside the topology. All but the pod's own zone
 /// is for nodes' sidecars to enforce.
 #[derive(Clone)]

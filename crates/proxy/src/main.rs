@@ -11,6 +11,7 @@ use tubeway_identity::IdentityStore;
 use tubeway_identity::provider::{IstioCa, IstioCaConfig};
 use tubeway_identity::renew::Renewer;
 use tubeway_proxy::admin::{self, Health};
+use tubeway_proxy::control::Identities;
 use tubeway_proxy::metrics::Metrics;
 use tubeway_proxy::settings::{ClientSettings, NodeSettings, Settings};
 use tubeway_proxy::{client, node, probe};
@@ -51,47 +52,72 @@ async fn main() -> Result<()> {
     )
     .await
     .context("cannot open the admin port")?;
-    let identity = identity(&settings, &metrics, &shutdown);
+    let identities = identities(&settings, &metrics, &shutdown);
     if let Cli::Node = cli {
         let node = NodeSettings::read(&env)?;
-        node::run(settings, node, identity, metrics, health, shutdown).await
+        node::run(settings, node, identities, metrics, health, shutdown).await
     } else {
         let client = ClientSettings::read(&env)?;
-        client::run(settings, client, identity, metrics, health, shutdown).await
+        client::run(settings, client, identities, metrics, health, shutdown).await
     }
 }
 
-/// A store that a task keeps filled from the operator's certificate authority.
-fn identity(settings: &Settings, metrics: &Metrics, shutdown: &Shutdown) -> IdentityStore {
+/// Stores that tasks keep filled: from the operator's certificate authority, and
+/// what other pods see from Istio's, where there is one.
+fn identities(settings: &Settings, metrics: &Metrics, shutdown: &Shutdown) -> Identities {
     let plane = &settings.control_plane;
-    let store = IdentityStore::new(&settings.trust_domain);
-    let provider = IstioCa::new(IstioCaConfig {
-        address: plane.address.clone(),
-        server_name: plane.name.clone(),
-        id: Some(plane.id.clone()),
-        token_file: plane.token_file.clone(),
-        roots_file: plane.roots_file.clone(),
-        cluster_id: "Kubernetes".to_owned(),
-        // No wish of our own: how long certificates live is the issuer's to say.
-        ttl: Duration::ZERO,
+    let control = keep(
+        settings,
+        shutdown,
+        IstioCaConfig {
+            address: plane.address.clone(),
+            server_name: plane.name.clone(),
+            id: Some(plane.id.clone()),
+            token_file: plane.token_file.clone(),
+            roots_file: plane.roots_file.clone(),
+            cluster_id: "Kubernetes".to_owned(),
+            // No wish of our own: how long certificates live is the issuer's to say.
+            ttl: Duration::ZERO,
+        },
+    );
+    let mesh = settings.issuer.as_ref().map(|issuer| {
+        let config = IstioCaConfig {
+            address: issuer.address.clone(),
+            server_name: issuer.name.clone(),
+            // Istio's control plane has no SPIFFE id in its certificate.
+            id: None,
+            token_file: issuer.token_file.clone(),
+            roots_file: issuer.roots_file.clone(),
+            cluster_id: issuer.cluster_id.clone(),
+            ttl: Duration::ZERO,
+        };
+        keep(settings, shutdown, config)
     });
-    let renewer = Renewer::new(provider, store.clone())
-        .with_bundle_file(&plane.roots_file)
-        .with_jitter(rand::random());
-    let stop = shutdown.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = renewer.run() => {}
-            () = stop.wait() => {}
-        }
-    });
-    let mut changes = store.subscribe();
+    let mesh = mesh.unwrap_or_else(|| control.clone());
+    let mut changes = mesh.subscribe();
     let expiry = metrics.certificate_expiry.clone();
     tokio::spawn(async move {
         while changes.changed().await.is_ok() {
             if let Some(svid) = changes.borrow_and_update().as_ref() {
                 expiry.set(i64::try_from(svid.not_after().as_secs()).unwrap_or(i64::MAX));
             }
+        }
+    });
+    Identities { mesh, control }
+}
+
+/// A store that a task keeps filled from this issuer.
+fn keep(settings: &Settings, shutdown: &Shutdown, config: IstioCaConfig) -> IdentityStore {
+    let store = IdentityStore::new(&settings.trust_domain);
+    let roots_file = config.roots_file.clone();
+    let renewer = Renewer::new(IstioCa::new(config), store.clone())
+        .with_bundle_file(roots_file)
+        .with_jitter(rand::random());
+    let stop = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = renewer.run() => {}
+            () = stop.wait() => {}
         }
     });
     store

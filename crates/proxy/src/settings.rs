@@ -22,8 +22,10 @@ pub struct Settings {
     pub trust_domain: String,
     /// The pod's zone.
     pub rack: Option<String>,
-    /// Where identity and configuration come from.
+    /// Where configuration comes from, and identity unless `issuer` says else.
     pub control_plane: ControlPlane,
+    /// Who issues what other pods see and trust, where that is not the operator.
+    pub issuer: Option<Issuer>,
     /// Folder for the last good configuration.
     pub state_dir: PathBuf,
 }
@@ -40,6 +42,21 @@ pub struct ControlPlane {
     /// Service-account token that proves who this pod is.
     pub token_file: PathBuf,
     /// The mesh's trust bundle.
+    pub roots_file: PathBuf,
+}
+
+/// Istio's certificate authority, as a sidecar finds and recognises it.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// `host:port`.
+    pub address: String,
+    /// DNS name its certificate must carry.
+    pub name: String,
+    /// What it calls this Kubernetes.
+    pub cluster_id: String,
+    /// Service-account token for it.
+    pub token_file: PathBuf,
+    /// Its trust bundle.
     pub roots_file: PathBuf,
 }
 
@@ -98,6 +115,7 @@ impl Settings {
             trust_domain: required(env, "TUBEWAY_TRUST_DOMAIN")?,
             rack: env("TUBEWAY_RACK").filter(|rack| !rack.is_empty()),
             control_plane: ControlPlane::read(env)?,
+            issuer: Issuer::read(env)?,
             state_dir: required(env, "TUBEWAY_STATE_DIR")?.into(),
         })
     }
@@ -114,6 +132,33 @@ impl ControlPlane {
             token_file: required(env, "TUBEWAY_TOKEN_FILE")?.into(),
             roots_file: required(env, "TUBEWAY_ROOTS_FILE")?.into(),
         })
+    }
+}
+
+// === impl Issuer ===
+
+impl Issuer {
+    /// All of it or nothing: with half of it there is no saying whom to trust.
+    fn read(env: Env<'_>) -> Result<Option<Self>, SettingsError> {
+        const VARIABLES: [&str; 5] = [
+            "TUBEWAY_ISSUER",
+            "TUBEWAY_ISSUER_NAME",
+            "TUBEWAY_ISSUER_CLUSTER_ID",
+            "TUBEWAY_ISSUER_TOKEN_FILE",
+            "TUBEWAY_ISSUER_ROOTS_FILE",
+        ];
+        let is_set = |name: &&str| env(name).is_some_and(|value| !value.is_empty());
+        if !VARIABLES.iter().any(is_set) {
+            return Ok(None);
+        }
+        let [address, name, cluster_id, token_file, roots_file] = VARIABLES;
+        Ok(Some(Self {
+            address: required(env, address)?,
+            name: required(env, name)?,
+            cluster_id: required(env, cluster_id)?,
+            token_file: required(env, token_file)?.into(),
+            roots_file: required(env, roots_file)?.into(),
+        }))
     }
 }
 
@@ -249,6 +294,25 @@ mod tests {
             let error = read(&[(name, value)]).unwrap_err();
             assert_eq!(error.name, name);
             assert!(error.problem.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_issuer_is_named_in_full_or_not_at_all() {
+        let all = [
+            ("TUBEWAY_ISSUER", "istiod.istio-system.svc:15012"),
+            ("TUBEWAY_ISSUER_NAME", "istiod.istio-system.svc"),
+            ("TUBEWAY_ISSUER_CLUSTER_ID", "Kubernetes"),
+            ("TUBEWAY_ISSUER_TOKEN_FILE", "/it"),
+            ("TUBEWAY_ISSUER_ROOTS_FILE", "/ir"),
+        ];
+        assert!(read(&[]).unwrap().issuer.is_none());
+        let issuer = read(&all).unwrap().issuer.unwrap();
+        assert_eq!(issuer.name, "istiod.istio-system.svc");
+        for missing in 0..all.len() {
+            let mut some = all.to_vec();
+            let (name, _) = some.remove(missing);
+            assert_eq!(read(&some).unwrap_err().name, name);
         }
     }
 

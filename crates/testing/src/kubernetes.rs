@@ -7,6 +7,7 @@
 //!
 //! The programs are those that `scripts/setup-kubernetes` has built.
 
+pub mod istio;
 mod node;
 mod pki;
 mod ports;
@@ -79,6 +80,12 @@ pub enum ControlPlaneError {
     Missing {
         /// The program.
         program: &'static str,
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// Istio has not been built.
+    #[error("istiod is not in {folder}; build it with scripts/setup-istio")]
+    MissingIstio {
         /// Where it was looked for.
         folder: PathBuf,
     },

@@ -168,6 +168,7 @@ async fn inject_config(client: &Client) -> Result<InjectConfig> {
             control_plane_name: mesh::OPERATOR_NAME.to_owned(),
             control_plane_id: mesh::OPERATOR_ID.to_owned(),
             cluster,
+            issuer: None,
         },
     })
 }

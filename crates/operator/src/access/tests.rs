@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tubeway_api::condition::{find, types};
-use tubeway_api::{KafkaCluster, KafkaTopic};
+use tubeway_api::{KafkaCluster, KafkaTopic, MeshProvider};
 use tubeway_config::Topology;
 use tubeway_config::stream::Outcome;
 use tubeway_policy::acl::{AclBinding, Operation, Permission, ResourceType};
@@ -222,7 +222,11 @@ async fn access_is_applied_when_the_sidecars_have_it_too() {
 async fn a_cluster_that_does_not_answer_is_said_and_a_paused_one_left_alone() {
     for pause in [false, true] {
         let world = World::new(&cluster("All", pause));
-        world.context.ctx.admins.put(&topology());
+        world
+            .context
+            .ctx
+            .admins
+            .put(&topology(), MeshProvider::Builtin);
         let mut worker = Worker::new(world.context.clone(), key());
         worker.round(&Rules::default()).await;
         let live: KafkaCluster = read(world.api.get(CLUSTER).unwrap());

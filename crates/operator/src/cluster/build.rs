@@ -25,7 +25,7 @@ use crate::config::Config;
 
 pub use meta::{digest, owner_reference};
 pub use sidecar::{
-    RunDir, SidecarRole, SidecarSettings, env, field_env, restricted, sidecar_container,
+    Issuer, RunDir, SidecarRole, SidecarSettings, env, field_env, restricted, sidecar_container,
     sidecar_volumes,
 };
 

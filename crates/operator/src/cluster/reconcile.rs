@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
+use kube::{Api, ResourceExt};
 use tubeway_api::condition::reasons;
-use tubeway_api::{KafkaCluster, labels};
+use tubeway_api::{KafkaCluster, MeshProvider, labels};
 use tubeway_config::ClusterRef;
 use tubeway_planner::{Limits, Node, NodeState, Plan, plan};
 
@@ -28,7 +28,7 @@ use crate::apply::Writer;
 use crate::context::{Context, Happening};
 use crate::error::{Error, Result};
 use crate::kafka::{Depth, Order, Report};
-use crate::roots;
+use crate::{istio, roots};
 
 mod members;
 mod objects;
@@ -135,6 +135,10 @@ impl Look<'_> {
             self.stop(reasons::CONFLICT, &message).await?;
             return Ok(Again::Soon);
         }
+        if let Some(missing) = self.missing_issuer(&cluster).await? {
+            self.stop(reasons::NOT_FOUND, &missing).await?;
+            return Ok(Again::Soon);
+        }
         roots::ensure(self.ctx, &self.write, &self.key.namespace).await?;
         let (founding, founded) = self.found(&cluster).await?;
         let claim_sizes = self.observed.claim_sizes();
@@ -194,6 +198,24 @@ impl Look<'_> {
         .await
     }
 
+    /// Says so if the first pods would wait for an Istio that is not there.
+    async fn missing_issuer(&self, cluster: &ValidatedCluster) -> Result<Option<String>> {
+        if cluster.mesh == MeshProvider::Builtin || !self.observed.pods.is_empty() {
+            return Ok(None);
+        }
+        let (namespace, name) = (&self.key.namespace, istio::ROOTS_CONFIG_MAP);
+        let config_maps: Api<ConfigMap> = Api::namespaced(self.ctx.client.clone(), namespace);
+        let what = format!("read ConfigMap {namespace}/{name}");
+        let found = config_maps.get_opt(name).await;
+        let missing = found.map_err(Error::kubernetes(what))?.is_none();
+        Ok(missing.then(|| {
+            format!(
+                "spec.mesh.provider is istio, and there is no ConfigMap {namespace}/{name}, which \
+                 istiod writes into every namespace: check that Istio runs in this Kubernetes cluster"
+            )
+        }))
+    }
+
     /// Tells Kafka which options and features it is to have; returns what it says
     /// against them.
     async fn configure(
@@ -234,7 +256,7 @@ impl Look<'_> {
     fn publish(&self, cluster: &ValidatedCluster) {
         let topology = topology(&self.key, &cluster.identity, self.observed.pods.values());
         let count = topology.nodes.len();
-        self.ctx.admins.put(&topology);
+        self.ctx.admins.put(&topology, cluster.mesh);
         if self.ctx.topologies.publish(topology) {
             tracing::info!(cluster = %self.key, nodes = count, "topology changed");
         }

@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use kube::ResourceExt;
-use tubeway_api::{KafkaCluster, KafkaNodePool, NodeRole, Reassignment, Resources, labels};
+use tubeway_api::{
+    KafkaCluster, KafkaNodePool, MeshProvider, NodeRole, Reassignment, Resources, labels,
+};
 use tubeway_config::ClusterRef;
 use tubeway_planner::Assignment;
 use tubeway_planner::reassign::MoveLimits;
@@ -49,6 +51,8 @@ pub struct ValidatedCluster {
     pub max_unavailable: Option<usize>,
     /// How replicas are moved.
     pub reassignment: Reassigning,
+    /// Who issues the certificates.
+    pub mesh: MeshProvider,
 }
 
 /// How replicas are moved when brokers come and go.
@@ -178,6 +182,7 @@ impl ValidatedCluster {
                 .max_unavailable
                 .and_then(|n| usize::try_from(n).ok()),
             reassignment,
+            mesh: cluster.spec.mesh.provider,
         };
         validated.keep_in_sync();
         match validated.missing_role() {

@@ -5,14 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tubeway_api::MeshProvider;
 use tubeway_config::{ClusterRef, Topology, ports};
-use tubeway_identity::IdentityStore;
 use tubeway_identity::tls::{Expected, client_config};
 use tubeway_policy::SpiffeId;
 
 use super::{Admin, BrokerAddress, MeshConnect};
+use crate::istio::Identities;
 
-type MakeAdmin = dyn Fn(&Topology) -> Option<Admin> + Send + Sync;
+type MakeAdmin = dyn Fn(&Topology, MeshProvider) -> Option<Admin> + Send + Sync;
 
 /// A cluster that can be reached.
 #[derive(Clone)]
@@ -36,12 +37,17 @@ pub struct AdminDirectory {
 // === impl AdminDirectory ===
 
 impl AdminDirectory {
-    /// Clients that go through the brokers' sidecars with the identity of
-    /// `store`, and accept none but the cluster's own nodes at the other end.
-    pub fn mesh(store: IdentityStore) -> Self {
-        Self::with(move |topology| {
+    /// Clients that go through the brokers' sidecars with the identity that the
+    /// cluster's issuer gave, and accept none but the cluster's own nodes at the
+    /// other end.
+    pub fn mesh(identities: Identities) -> Self {
+        Self::by(move |topology, provider| {
             let id: SpiffeId = topology.identity.parse().ok()?;
-            let tls = client_config(&store, Expected::Exactly([id].into()), &[]);
+            let tls = client_config(
+                &identities.of(provider),
+                Expected::Exactly([id].into()),
+                &[],
+            );
             let addresses = topology
                 .brokers()
                 .map(|node| (node.host.clone(), node.address))
@@ -55,21 +61,25 @@ impl AdminDirectory {
 
     /// Clients made by `make`; none leaves the cluster out.
     pub fn with(make: impl Fn(&Topology) -> Option<Admin> + Send + Sync + 'static) -> Self {
+        Self::by(move |topology, _| make(topology))
+    }
+
+    fn by(make: impl Fn(&Topology, MeshProvider) -> Option<Admin> + Send + Sync + 'static) -> Self {
         Self {
             make: Arc::new(make),
             entries: Arc::new(watch::Sender::new(BTreeMap::new())),
         }
     }
 
-    /// Says where a cluster's nodes are. The same again changes nothing; no
+    /// Says where the nodes are of a cluster in this mesh. The same again changes nothing; no
     /// broker among them is as good as [`AdminDirectory::remove`].
-    pub fn put(&self, topology: &Topology) {
+    pub fn put(&self, topology: &Topology, mesh: MeshProvider) {
         let known = self.entries.borrow().get(&topology.cluster).cloned();
         if known.is_some_and(|entry| *entry.topology == *topology) {
             return;
         }
         let made = (topology.brokers().next().is_some())
-            .then(|| (self.make)(topology))
+            .then(|| (self.make)(topology, mesh))
             .flatten();
         let Some(admin) = made else {
             return self.remove(&topology.cluster);
@@ -132,13 +142,13 @@ mod tests {
     fn only_a_change_wakes_and_makes_a_new_client() {
         let directory = AdminDirectory::with(|t| Some(Admin::new(PlainConnect, brokers(t))));
         let mut changes = directory.subscribe();
-        directory.put(&topology("10.0.0.1"));
+        directory.put(&topology("10.0.0.1"), MeshProvider::Builtin);
         assert!(changes.has_changed().unwrap());
         changes.mark_unchanged();
 
-        directory.put(&topology("10.0.0.1"));
+        directory.put(&topology("10.0.0.1"), MeshProvider::Builtin);
         assert!(!changes.has_changed().unwrap());
-        directory.put(&topology("10.0.0.2"));
+        directory.put(&topology("10.0.0.2"), MeshProvider::Builtin);
         assert!(changes.has_changed().unwrap());
         let cluster = topology("10.0.0.1").cluster;
         let entry = directory.get(&cluster).unwrap();
@@ -146,7 +156,7 @@ mod tests {
 
         let mut none = topology("10.0.0.1");
         none.nodes.clear();
-        directory.put(&none);
+        directory.put(&none, MeshProvider::Builtin);
         assert!(directory.get(&cluster).is_none());
     }
 }

@@ -96,6 +96,32 @@ async fn an_invalid_spec_touches_nothing_but_the_status() {
 }
 
 #[tokio::test]
+async fn without_istio_s_roots_no_pod_is_made_that_would_wait_for_them() {
+    let world = World::new();
+    let istio = json!({ "provider": "istio" });
+    world
+        .api
+        .edit(CLUSTER, |cluster| cluster["spec"]["mesh"] = istio.clone());
+    assert_eq!(world.look().await.unwrap(), Again::Soon);
+    assert!(world.pods().is_empty());
+    let ready = world.condition("Ready");
+    assert_eq!(ready["reason"], "NotFound");
+    let message = ready["message"].as_str().unwrap();
+    assert!(message.contains("kafka/istio-ca-root-cert"), "{message}");
+
+    let roots = format!("{MAPS}istio-ca-root-cert");
+    let map = json!({ "metadata": { "name": "istio-ca-root-cert", "namespace": "kafka" } });
+    world.api.put(&roots, map);
+    world.settle().await;
+    assert_eq!(world.pods().len(), 3);
+    // Pods that are there have had them, and are looked after.
+    world.api.remove(&roots);
+    world.make_ready();
+    world.settle().await;
+    assert_eq!(world.condition("Ready")["status"], "True");
+}
+
+#[tokio::test]
 async fn an_answer_lost_at_any_write_changes_nothing_in_the_end() {
     let expected = finished(None).await;
     for write in 0.. {

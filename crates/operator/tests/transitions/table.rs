@@ -85,6 +85,10 @@ pub(crate) fn entry(field: &str) -> Entry {
         "KafkaCluster spec.allowedNamespaces.selector.matchExpressions[].values" => {
             to([json!(["live"])])
         }
+        "KafkaCluster spec.mesh.provider" => Entry {
+            values: vec![json!("istio")],
+            ..fixed("mesh.provider cannot be changed")
+        },
         "KafkaCluster spec.maxUnavailable" => probed(brokers_roll()),
         "KafkaCluster spec.reassignment.bytesPerSecond" => Entry {
             values: vec![json!("2Mi"), Value::Null],

@@ -17,6 +17,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use tracing::{info, warn};
 use tubeway_config::{Topology, ports};
 use tubeway_identity::IdentityStore;
+use tubeway_identity::accept::ISTIO;
 use tubeway_identity::jwt::LoginSigner;
 use tubeway_identity::tls::{Expected, server_config};
 use tubeway_policy::SpiffeId;
@@ -24,7 +25,7 @@ use tubeway_telemetry::Shutdown;
 
 use crate::accept::Listener;
 use crate::admin::Health;
-use crate::control::{Control, InForce, Topologies};
+use crate::control::{Control, Identities, InForce, Topologies};
 use crate::metrics::Metrics;
 use crate::quotas::QuotasInForce;
 use crate::rules::RulesInForce;
@@ -55,7 +56,7 @@ struct NodeSidecar {
 pub async fn run(
     settings: Arc<Settings>,
     node: NodeSettings,
-    identity: IdentityStore,
+    identities: Identities,
     metrics: Metrics,
     health: Health,
     shutdown: Shutdown,
@@ -74,9 +75,10 @@ pub async fn run(
         quotas: QuotasInForce::none()?,
         place: OwnZone::default(),
     };
+    let identity = identities.mesh;
     let topology = Control::start(
         settings.clone(),
-        identity.clone(),
+        identities.control,
         in_force.clone(),
         shutdown.clone(),
     );
@@ -116,7 +118,7 @@ impl NodeSidecar {
         };
         let takes_logins = watch_broker::start(watched, health.clone(), self.shutdown.clone());
         let ingress = Ingress {
-            tls: server_config(&self.identity, Expected::InTrustDomain, &[]),
+            tls: server_config(&self.identity, Expected::InTrustDomain, &[ISTIO]),
             identity: self.identity.clone(),
             broker,
             signer,

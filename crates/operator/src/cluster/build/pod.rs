@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{
     SeccompProfile, TopologySpreadConstraint, Volume,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use tubeway_api::{NodeRole, labels};
+use tubeway_api::{MeshProvider, NodeRole, labels};
 
 use super::sidecar::{
     RunDir, SidecarRole, SidecarSettings, env, field_env, mount, restricted, sidecar_container,
@@ -28,6 +28,12 @@ const USER: i64 = 10001;
 /// next start.
 const GRACE_SECONDS: i64 = 330;
 
+/// Istio's own words for pods that it leaves alone.
+const NOT_INTERCEPTED: [(&str, &str); 2] = [
+    ("istio.io/dataplane-mode", "none"),
+    ("sidecar.istio.io/inject", "false"),
+];
+
 /// The pod, marked with a digest of all that it is made from.
 pub(super) fn build(node: NodeInputs<'_>, config: &ConfigMap) -> Pod {
     let name = node.pod_name();
@@ -40,6 +46,13 @@ pub(super) fn build(node: NodeInputs<'_>, config: &ConfigMap) -> Pod {
     ] {
         if node.has(role) {
             labels.insert(label.to_owned(), "true".to_owned());
+        }
+    }
+    if node.all.cluster.mesh == MeshProvider::Istio {
+        // Only the issuer is Istio's: what its own sidecars or its node proxies
+        // put in between would not reach the mesh's ports.
+        for (label, value) in NOT_INTERCEPTED {
+            labels.insert(label.to_owned(), value.to_owned());
         }
     }
     // How an empty volume would be formatted is no reason for a restart.
@@ -62,7 +75,12 @@ pub(super) fn build(node: NodeInputs<'_>, config: &ConfigMap) -> Pod {
 
 fn spec(node: NodeInputs<'_>, name: &str) -> PodSpec {
     let cluster = node.all.cluster;
-    let settings = SidecarSettings::new(node.all.config, cluster.operator.as_str(), &cluster.key);
+    let settings = SidecarSettings::new(
+        node.all.config,
+        cluster.operator.as_str(),
+        &cluster.key,
+        cluster.mesh,
+    );
     let role = SidecarRole::Node {
         id: node.id,
         run: RUN,
@@ -70,7 +88,7 @@ fn spec(node: NodeInputs<'_>, name: &str) -> PodSpec {
     PodSpec {
         init_containers: Some(vec![sidecar_container(&settings, role)]),
         containers: vec![kafka_container(node)],
-        volumes: Some(volumes(name)),
+        volumes: Some(volumes(name, &settings)),
         service_account_name: Some(names::service_account(&cluster.key.name)),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -136,7 +154,7 @@ fn kafka_container(node: NodeInputs<'_>) -> Container {
     }
 }
 
-fn volumes(pod: &str) -> Vec<Volume> {
+fn volumes(pod: &str, sidecar: &SidecarSettings) -> Vec<Volume> {
     let mut volumes = vec![
         Volume {
             name: "config".to_owned(),
@@ -169,7 +187,7 @@ fn volumes(pod: &str) -> Vec<Volume> {
             ..Volume::default()
         },
     ];
-    volumes.extend(sidecar_volumes());
+    volumes.extend(sidecar_volumes(sidecar));
     volumes
 }
 

@@ -2,21 +2,26 @@
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource,
-    ExecAction, KeyToPath, ObjectFieldSelector, Probe, ProjectedVolumeSource, SeccompProfile,
-    SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
+    Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, EmptyDirVolumeSource,
+    EnvVar, EnvVarSource, ExecAction, KeyToPath, ObjectFieldSelector, Probe, ProjectedVolumeSource,
+    SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use tubeway_api::MeshProvider;
 use tubeway_config::ClusterRef;
 
 use crate::cluster::names;
 use crate::config::{Config, TOKEN_AUDIENCE};
+use crate::istio;
 
 const TOKEN_VOLUME: &str = "tubeway-token";
 const ROOTS_VOLUME: &str = "tubeway-roots";
+const ISTIO_VOLUME: &str = "tubeway-istio";
 const STATE_VOLUME: &str = "tubeway-state";
 const TOKEN_DIR: &str = "/var/run/tubeway/token";
 const ROOTS_DIR: &str = "/var/run/tubeway/roots";
+const ISTIO_DIR: &str = "/var/run/tubeway/istio";
 const STATE_DIR: &str = "/var/run/tubeway/state";
 /// A token is good for an hour; the kubelet replaces it long before.
 const TOKEN_SECONDS: i64 = 3600;
@@ -36,6 +41,19 @@ pub struct SidecarSettings {
     pub control_plane_id: String,
     /// The Kafka cluster that the sidecar serves.
     pub cluster: ClusterRef,
+    /// Istio, where it is the cluster's issuer.
+    pub issuer: Option<Issuer>,
+}
+
+/// The issuer of what other pods see, where that is not the operator.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// `host:port`.
+    pub address: String,
+    /// DNS name that its certificate carries.
+    pub name: String,
+    /// What it calls this Kubernetes.
+    pub cluster_id: String,
 }
 
 /// What a sidecar does.
@@ -64,8 +82,22 @@ pub struct RunDir<'a> {
 // === impl SidecarSettings ===
 
 impl SidecarSettings {
-    /// The sidecars of `cluster` under the operator with these settings.
-    pub fn new(config: &Config, operator_id: &str, cluster: &ClusterRef) -> Self {
+    /// The sidecars of `cluster`, which is in this mesh, under the operator with
+    /// these settings.
+    pub fn new(
+        config: &Config,
+        operator_id: &str,
+        cluster: &ClusterRef,
+        mesh: MeshProvider,
+    ) -> Self {
+        let issuer = match mesh {
+            MeshProvider::Builtin => None,
+            MeshProvider::Istio => Some(Issuer {
+                address: config.istio.address.clone(),
+                name: config.istio.server_name.clone(),
+                cluster_id: config.istio.cluster_id.clone(),
+            }),
+        };
         Self {
             image: config.images.proxy.clone(),
             trust_domain: config.trust_domain.clone(),
@@ -73,6 +105,7 @@ impl SidecarSettings {
             control_plane_name: config.service_name.clone(),
             control_plane_id: operator_id.to_owned(),
             cluster: cluster.clone(),
+            issuer,
         }
     }
 
@@ -94,11 +127,31 @@ impl SidecarSettings {
             ),
             env("TUBEWAY_STATE_DIR", STATE_DIR),
         ];
+        if let Some(issuer) = &self.issuer {
+            list.extend(issuer.env());
+        }
         if let SidecarRole::Node { id, run } = role {
             list.push(env("TUBEWAY_RUN_DIR", run.path));
             list.push(env("TUBEWAY_NODE_ID", id.to_string()));
         }
         list
+    }
+}
+
+// === impl Issuer ===
+
+impl Issuer {
+    fn env(&self) -> [EnvVar; 5] {
+        [
+            env("TUBEWAY_ISSUER", &self.address),
+            env("TUBEWAY_ISSUER_NAME", &self.name),
+            env("TUBEWAY_ISSUER_CLUSTER_ID", &self.cluster_id),
+            env("TUBEWAY_ISSUER_TOKEN_FILE", format!("{ISTIO_DIR}/token")),
+            env(
+                "TUBEWAY_ISSUER_ROOTS_FILE",
+                format!("{ISTIO_DIR}/{}", istio::ROOTS_KEY),
+            ),
+        ]
     }
 }
 
@@ -114,6 +167,9 @@ pub fn sidecar_container(settings: &SidecarSettings, role: SidecarRole<'_>) -> C
         mount(ROOTS_VOLUME, ROOTS_DIR, true),
         mount(STATE_VOLUME, STATE_DIR, false),
     ];
+    if settings.issuer.is_some() {
+        mounts.push(mount(ISTIO_VOLUME, ISTIO_DIR, true));
+    }
     if let SidecarRole::Node { run, .. } = role {
         mounts.push(mount(run.volume, run.path, false));
     }
@@ -133,35 +189,15 @@ pub fn sidecar_container(settings: &SidecarSettings, role: SidecarRole<'_>) -> C
     }
 }
 
-/// The volumes that every sidecar has.
-pub fn sidecar_volumes() -> Vec<Volume> {
-    let token = VolumeProjection {
-        service_account_token: Some(ServiceAccountTokenProjection {
-            audience: Some(TOKEN_AUDIENCE.to_owned()),
-            expiration_seconds: Some(TOKEN_SECONDS),
-            path: "token".to_owned(),
-            ..ServiceAccountTokenProjection::default()
-        }),
-        ..VolumeProjection::default()
-    };
+/// The volumes that a sidecar has.
+pub fn sidecar_volumes(settings: &SidecarSettings) -> Vec<Volume> {
     let roots = ConfigMapVolumeSource {
         name: names::ROOTS_CONFIG_MAP.to_owned(),
-        items: Some(vec![KeyToPath {
-            key: names::ROOTS_KEY.to_owned(),
-            path: names::ROOTS_KEY.to_owned(),
-            ..KeyToPath::default()
-        }]),
+        items: Some(vec![whole(names::ROOTS_KEY)]),
         ..ConfigMapVolumeSource::default()
     };
-    vec![
-        Volume {
-            name: TOKEN_VOLUME.to_owned(),
-            projected: Some(ProjectedVolumeSource {
-                sources: Some(vec![token]),
-                ..ProjectedVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
+    let mut volumes = vec![
+        projected(TOKEN_VOLUME, vec![token(TOKEN_AUDIENCE)]),
         Volume {
             name: ROOTS_VOLUME.to_owned(),
             config_map: Some(roots),
@@ -172,7 +208,52 @@ pub fn sidecar_volumes() -> Vec<Volume> {
             empty_dir: Some(EmptyDirVolumeSource::default()),
             ..Volume::default()
         },
-    ]
+    ];
+    if settings.issuer.is_some() {
+        let roots = VolumeProjection {
+            config_map: Some(ConfigMapProjection {
+                name: istio::ROOTS_CONFIG_MAP.to_owned(),
+                items: Some(vec![whole(istio::ROOTS_KEY)]),
+                ..ConfigMapProjection::default()
+            }),
+            ..VolumeProjection::default()
+        };
+        volumes.push(projected(ISTIO_VOLUME, vec![token(istio::AUDIENCE), roots]));
+    }
+    volumes
+}
+
+/// The pod's own token for this audience, in the file `token`.
+fn token(audience: &str) -> VolumeProjection {
+    VolumeProjection {
+        service_account_token: Some(ServiceAccountTokenProjection {
+            audience: Some(audience.to_owned()),
+            expiration_seconds: Some(TOKEN_SECONDS),
+            path: "token".to_owned(),
+            ..ServiceAccountTokenProjection::default()
+        }),
+        ..VolumeProjection::default()
+    }
+}
+
+fn projected(name: &str, sources: Vec<VolumeProjection>) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            sources: Some(sources),
+            ..ProjectedVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// A key under its own name.
+fn whole(key: &str) -> KeyToPath {
+    KeyToPath {
+        key: key.to_owned(),
+        path: key.to_owned(),
+        ..KeyToPath::default()
+    }
 }
 
 /// What Pod Security's level "restricted" asks of a container, and a root
