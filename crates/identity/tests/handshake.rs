@@ -343,11 +343,11 @@ async fn a_client_of_any_protocols_is_served_and_istio_is_agreed_to() {
             let (near, far) = tokio::io::duplex(64 * 1024);
             let name = ServerName::try_from("broker.test").unwrap();
             let dial = TlsConnector::from(client).connect(name, near);
-            let (_client, served) = tokio::join!(dial, accept(&server, far));
-            served
+            let (_near, far) = tokio::join!(dial, accept(&server, far));
+            far
         };
-        let served = handshake(&checkout).await.unwrap();
-        let state = served.get_ref().1;
+        let accepted = handshake(&checkout).await.unwrap();
+        let state = accepted.get_ref().1;
         assert_eq!(peer_of(state), PeerIdentity(Some(id("checkout"))));
         assert_eq!(state.alpn_protocol(), agreed);
         let refused = handshake(&stranger).await.unwrap_err();

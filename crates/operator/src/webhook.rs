@@ -319,8 +319,8 @@ mod tests {
         for (provider, istio) in [("builtin", false), ("istio", true)] {
             let mut cluster = crate::fixture::cluster("All", false);
             cluster["spec"]["mesh"] = json!({ "provider": provider });
-            let path = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkaclusters/main";
-            api.put(path, cluster);
+            let at = "/apis/kafka.tubeway.dev/v1alpha1/namespaces/kafka/kafkaclusters/main";
+            api.put(at, cluster);
             let response = reviewed(&api).await;
             let patch = BASE64_STANDARD.decode(response["patch"].as_str().unwrap());
             let patch = String::from_utf8(patch.unwrap()).unwrap();
