@@ -36,7 +36,7 @@ pub use cluster::{
 };
 pub use pool::{
     Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeOverride, NodeRole,
-    Resources, Storage,
+    PodTemplate, Resources, Storage, Volume,
 };
 pub use quota::{
     ExcessAttempts, KafkaQuota, KafkaQuotaSpec, KafkaQuotaStatus, QuotaApis, QuotaClientIds,

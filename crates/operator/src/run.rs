@@ -227,6 +227,7 @@ impl Access {
                 client: ctx.client.clone(),
                 stores,
                 admins: ctx.admins.clone(),
+                replication: ctx.replication.clone(),
             },
         }
     }
