@@ -34,6 +34,8 @@ pub mod reasons {
     pub const ROLLING: &str = "Rolling";
     /// Nodes are joining or leaving.
     pub const CHANGING_MEMBERS: &str = "ChangingMembers";
+    /// Disks are being emptied, or taken into use again.
+    pub const CHANGING_DISKS: &str = "ChangingDisks";
     /// The cluster has no pool of nodes that vote, or none that serves.
     pub const NO_NODES: &str = "NoNodes";
     /// The object named in the spec is not there.

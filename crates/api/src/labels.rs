@@ -6,6 +6,8 @@ pub const CLUSTER: &str = "kafka.tubeway.dev/cluster";
 pub const POOL: &str = "kafka.tubeway.dev/pool";
 /// Label: Kafka's `node.id` of a pod or claim.
 pub const NODE_ID: &str = "kafka.tubeway.dev/node-id";
+/// Label: number of a node's disk, on claims other than that of its first.
+pub const DISK: &str = "kafka.tubeway.dev/disk";
 /// Label with the value `"true"` on pods that serve clients.
 pub const BROKER: &str = "kafka.tubeway.dev/broker";
 /// Label with the value `"true"` on pods that vote in the metadata quorum.
@@ -53,6 +55,17 @@ pub const STANDING_LEFT: &str = "left";
 /// Value of [`STANDING`]: the node is gone, and said itself that nothing was on
 /// its volume.
 pub const STANDING_EMPTY: &str = "left-empty";
+/// Annotation on the claim of a disk beside a node's first: how far the disk is on
+/// its way out; see [`DISK_LEAVING`], [`DISK_EMPTIED`] and [`DISK_LEFT`]. A claim
+/// without it is of a disk that stays.
+pub const DISK_STANDING: &str = "kafka.tubeway.dev/disk-standing";
+/// Value of [`DISK_STANDING`]: the disk is to go, and is being emptied.
+pub const DISK_LEAVING: &str = "leaving";
+/// Value of [`DISK_STANDING`]: the broker has said that nothing is on the disk,
+/// and its pod is made anew without it.
+pub const DISK_EMPTIED: &str = "emptied";
+/// Value of [`DISK_STANDING`]: the node does without the disk.
+pub const DISK_LEFT: &str = "left";
 /// Annotation on the ConfigMap that says how a cluster begins, once it has: from
 /// then on a controller with an empty volume joins it, and founds nothing.
 pub const FOUNDED: &str = "kafka.tubeway.dev/founded";

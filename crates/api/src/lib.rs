@@ -38,7 +38,7 @@ pub use cluster::{
 pub use mesh::{Mesh, MeshProvider};
 pub use pool::{
     Jvm, KafkaNodePool, KafkaNodePoolSpec, KafkaNodePoolStatus, LogLevel, NodeOverride, NodeRole,
-    Resources, Storage,
+    PodTemplate, Resources, Storage, Volume,
 };
 pub use quota::{
     ExcessAttempts, KafkaQuota, KafkaQuotaSpec, KafkaQuotaStatus, QuotaApis, QuotaClientIds,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::core::v1::{NodeAffinity, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -50,7 +51,7 @@ pub struct KafkaNodePoolSpec {
     #[schemars(length(min = 1, max = 2), extend("x-kubernetes-list-type" = "set"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("a pool's roles cannot be changed: make another pool and move over"))]
     pub roles: BTreeSet<NodeRole>,
-    /// The volume of each node.
+    /// The disks of each node.
     pub storage: Storage,
     /// The Java runtime of each node.
     #[serde(default)]
@@ -70,6 +71,9 @@ pub struct KafkaNodePoolSpec {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"])
     )]
     pub nodes: Vec<NodeOverride>,
+    /// Where the pods run, and what they are marked with.
+    #[serde(default, skip_serializing_if = "PodTemplate::is_empty")]
+    pub pod: PodTemplate,
     /// Levels of Kafka's loggers other than INFO, as in
     /// `kafka.authorizer.logger: DEBUG`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -131,7 +135,8 @@ pub enum NodeRole {
     Controller,
 }
 
-/// A node's volume.
+/// A node's disks: the first, which holds its metadata log and stays, and those
+/// beside it, which may come and go.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -139,17 +144,48 @@ pub enum NodeRole {
         .message("storage.class cannot be changed: make another pool and move over")
 )]
 pub struct Storage {
-    /// Size of each node's claim, as in `10Gi`. It can grow, never shrink.
+    /// Size of each node's first claim, as in `10Gi`. It can grow, never shrink.
+    #[schemars(extend("pattern" = crate::schema::QUANTITY))]
+    pub size: String,
+    /// StorageClass of the first claim; without it the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub class: Option<String>,
+    /// Whether claims, and with them the data, go when the KafkaCluster goes,
+    /// and when their node or disk is taken away and empty. They stay unless
+    /// this is set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delete_claim: bool,
+    /// More disks of each broker (JBOD). One that is added here gets new
+    /// replicas; one that is taken away goes when its replicas have been moved
+    /// to the broker's other disks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 31),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"])
+    )]
+    pub volumes: Vec<Volume>,
+}
+
+/// One more disk of each broker.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.class) == has(oldSelf.class) && (!has(self.class) || self.class == oldSelf.class)")
+        .message("a volume's class cannot be changed: add another volume and take this one away")
+)]
+pub struct Volume {
+    /// Tells a node's disks apart, and names their claims. Disk 0 is the one of
+    /// `storage.size`: it holds the metadata log and cannot be taken away.
+    #[schemars(range(min = 1, max = 99))]
+    pub id: i32,
+    /// Size of the claims, as in `10Gi`. It can grow, never shrink.
     #[schemars(extend("pattern" = crate::schema::QUANTITY))]
     pub size: String,
     /// StorageClass of the claims; without it the cluster's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub class: Option<String>,
-    /// Whether the claims, and with them the data, go when the KafkaCluster
-    /// goes. They stay unless this is set.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub delete_claim: bool,
 }
 
 /// The Java runtime of a node.
@@ -177,6 +213,37 @@ pub struct Resources {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::schema::quantities")]
     pub limits: BTreeMap<String, Quantity>,
+}
+
+/// Where pods run, and what they are marked with.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodTemplate {
+    /// Labels beside the operator's own, which are not to be had.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50))]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations beside the operator's own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50))]
+    pub annotations: BTreeMap<String, String>,
+    /// Labels that a Kubernetes node must have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50))]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints of Kubernetes nodes that are put up with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::schema::tolerations")]
+    pub tolerations: Vec<Toleration>,
+    /// Which Kubernetes nodes are needed, and which preferred. That nodes of one
+    /// cluster keep apart is the operator's doing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::node_affinity")]
+    pub node_affinity: Option<NodeAffinity>,
+    /// Name of a PriorityClass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
 }
 
 /// What the operator found and did.
@@ -214,6 +281,15 @@ impl Default for Jvm {
             heap: "256m".to_owned(),
             options: Vec::new(),
         }
+    }
+}
+
+// === impl PodTemplate ===
+
+impl PodTemplate {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -21,7 +21,7 @@ type Run = fn(&Installation) -> Result<()>;
 /// Nodes may take so long to come, to be emptied and to go.
 const WITHIN: Duration = Duration::from_secs(240);
 
-const TRIALS: [(&str, Run); 7] = [
+const TRIALS: [(&str, Run); 9] = [
     ("transactions_go_on_in_a_roll", transactions),
     ("a_new_broker_gets_its_share", new_broker),
     ("a_broker_leaves_when_it_is_empty", broker_leaves),
@@ -29,6 +29,8 @@ const TRIALS: [(&str, Run); 7] = [
     ("the_nodes_of_a_deleted_pool_leave", pool_deleted),
     ("controllers_come_and_go", controllers),
     ("a_node_that_lost_its_volume_joins_again", lost_volume),
+    ("a_disk_is_added_and_removed", disk_comes_and_goes),
+    ("a_topic_gets_another_number_of_replicas", other_replicas),
 ];
 
 fn main() {
@@ -284,6 +286,92 @@ fn lost_volume(on: &Installation) -> Result<()> {
         })?;
         ready(on, "demo-combined-1")?;
         voters(on, &[0, 1, 2])?;
+        settled(on)
+    })
+}
+
+/// Sets the disks beside the first of the pool that the installation comes with.
+fn set_disks(on: &Installation, disks: &[u32]) -> Result<()> {
+    let volumes: Vec<_> = disks
+        .iter()
+        .map(|id| serde_json::json!({ "id": id, "size": "1Gi" }))
+        .collect();
+    let storage = serde_json::json!({ "volumes": volumes, "deleteClaim": true });
+    let patch = serde_json::json!({ "spec": { "storage": storage } }).to_string();
+    let pool = "knp/combined";
+    on.kubectl(&["patch", "-n", "kafka", pool, "--type=merge", "-p", &patch])
+        .map(drop)
+}
+
+/// Whether all pods of that pool have a second disk, or none has; and all are
+/// ready.
+fn have_disk(on: &Installation, wanted: bool) -> Result<()> {
+    eventually(2 * WITHIN, "the pods' disks", || {
+        for id in 0..3 {
+            let pod = on.get("kafka", &format!("pod/demo-combined-{id}"))?;
+            let volumes = pod["spec"]["volumes"].to_string();
+            let claim = format!("data-1-demo-combined-{id}");
+            ensure!(volumes.contains(&claim) == wanted, "{volumes}");
+        }
+        Ok(())
+    })
+    .with_context(|| condition_of(on))
+}
+
+fn disk_comes_and_goes(on: &Installation) -> Result<()> {
+    under_load(on, "disks", Duration::from_secs(150), |on| {
+        set_disks(on, &[1])?;
+        have_disk(on, true)?;
+        settled(on)?;
+        // New replicas go where least is.
+        for name in ["disks-0", "disks-1", "disks-2"] {
+            topic(on, name)?;
+        }
+        set_disks(on, &[])?;
+        let mut words = std::collections::BTreeSet::new();
+        eventually(WITHIN, "replicas are moved off the disks", || {
+            let cluster = on.get("kafka", "kafkacluster/demo")?;
+            words.insert(cluster["status"]["conditions"].to_string());
+            let seen = words.iter().any(|words| {
+                words.contains("replicas are on others") || words.contains("is empty and goes")
+            });
+            ensure!(seen, "{words:?}");
+            Ok(())
+        })?;
+        have_disk(on, false)?;
+        settled(on)
+    })?;
+    eventually(WITHIN, "the claims go", || {
+        let claims = on.kubectl(&["get", "pvc", "-n", "kafka", "-o", "name"])?;
+        ensure!(!claims.contains("data-1-demo"), "{claims}");
+        Ok(())
+    })
+    .with_context(|| condition_of(on))?;
+    for name in ["disks", "disks-0", "disks-1", "disks-2"] {
+        let holders = holders(on, name)?;
+        ensure!(holders.len() == 3, "{name}: {holders:?}");
+    }
+    Ok(())
+}
+
+fn other_replicas(on: &Installation) -> Result<()> {
+    under_load(on, "replicas", Duration::from_secs(45), |on| {
+        for (replicas, least) in [("2", 2), ("3", 3)] {
+            let patch = format!("{{\"spec\":{{\"replicas\":{replicas}}}}}");
+            let topic = "kafkatopic/replicas";
+            on.kubectl(&["patch", "-n", "shop", topic, "--type=merge", "-p", &patch])?;
+            eventually(WITHIN, &format!("{replicas} replicas"), || {
+                let topic = on.get("shop", topic)?;
+                let status = &topic["status"];
+                let ready = status["conditions"].as_array().is_some_and(|all| {
+                    all.iter()
+                        .any(|c| c["type"] == "Ready" && c["status"] == "True")
+                });
+                ensure!(ready && status["replicas"] == least, "{status}");
+                Ok(())
+            })
+            .with_context(|| condition_of(on))?;
+        }
         settled(on)
     })
 }

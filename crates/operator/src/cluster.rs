@@ -3,6 +3,7 @@
 pub mod build;
 mod controller;
 pub mod dereference;
+mod disks;
 pub mod dynamic;
 mod farewell;
 pub mod features;

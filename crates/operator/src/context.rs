@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::kafka::Kafka;
 use crate::kafka_admin::AdminDirectory;
 use crate::metrics::Metrics;
+use crate::replication::Replication;
 use crate::stream::{AccessDocuments, Hubs, QuotaPlans, Topologies, UsageReports, ZoneDocuments};
 
 /// What every controller has at hand. Cheap to clone.
@@ -39,6 +40,8 @@ pub struct Context {
     pub admins: AdminDirectory,
     /// Asks Kafka clusters and tells them.
     pub kafka: Arc<dyn Kafka>,
+    /// How many replicas topics are to have.
+    pub replication: Replication,
     /// The mesh's trust bundle, PEM.
     pub roots: watch::Receiver<String>,
     recorder: Recorder,
@@ -97,6 +100,7 @@ impl Context {
             usage: parts.hubs.usage,
             admins: parts.admins,
             kafka: parts.kafka,
+            replication: Replication::default(),
             roots: parts.roots,
         }
     }

@@ -78,6 +78,11 @@ pub struct Survey {
 pub struct Holding {
     /// Whether it takes new replicas.
     pub cordon: Cordon,
+    /// Log directories that take none, where others of it do.
+    pub cordoned: BTreeSet<String>,
+    /// Whether it is told to cordon what it does not have, and so does nothing
+    /// of what it alone is told.
+    pub stale_cordon: bool,
     /// Its log directories, none of them leaving.
     pub dirs: Vec<LogDir>,
 }
@@ -93,6 +98,14 @@ pub enum Order {
         broker: u32,
         /// Whether it takes none.
         cordoned: bool,
+    },
+    /// These log directories of the broker take no new replicas, and all others
+    /// do.
+    CordonDisks {
+        /// The broker's id.
+        broker: u32,
+        /// Their paths.
+        dirs: BTreeSet<String>,
     },
     /// A controller gets a vote or loses it.
     Vote(VoterChange),
@@ -158,6 +171,21 @@ pub trait Kafka: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct RealKafka {
     admins: AdminDirectory,
+}
+
+// === impl Report ===
+
+impl Report {
+    /// Whether the broker is registered and follows the metadata, and is not let
+    /// in yet (fenced): it has started, and reads its log. Its metadata goes on
+    /// while it does, which tells it from one that is away or hangs. Brokers
+    /// before Kafka 4.0 do not say who is fenced.
+    pub fn recovers(&self, broker: u32) -> bool {
+        let registered = self.brokers.get(&broker);
+        let follows =
+            self.voters.caught_up.contains(&broker) || self.voters.observers.contains_key(&broker);
+        follows && registered.is_some_and(|broker| broker.fenced)
+    }
 }
 
 // === impl RealKafka ===
@@ -230,6 +258,9 @@ impl fmt::Display for Order {
             Self::Cordon { broker, cordoned } => {
                 let what = if *cordoned { "cordon" } else { "uncordon" };
                 write!(f, "{what} broker {broker}")
+            }
+            Self::CordonDisks { broker, dirs } => {
+                write!(f, "cordon {} disks of broker {broker}", dirs.len())
             }
             Self::Vote(VoterChange::Add { id, .. }) => write!(f, "give controller {id} a vote"),
             Self::Vote(VoterChange::Remove { id, .. }) => {

@@ -20,6 +20,7 @@ pub mod kafka_admin;
 pub mod leader;
 pub mod metrics;
 pub mod quotas;
+pub mod replication;
 pub mod roots;
 pub mod run;
 pub mod statuses;

@@ -228,6 +228,7 @@ impl Access {
                 client: ctx.client.clone(),
                 stores,
                 admins: ctx.admins.clone(),
+                replication: ctx.replication.clone(),
             },
         }
     }

@@ -27,13 +27,16 @@ use uuid::Uuid;
 
 use crate::access::{Stores, StoresGone, rbac_topic};
 use crate::kafka_admin::{Admin, AdminDirectory};
+use crate::replication::{Progress, Replication};
 
 mod ensure;
 mod plan;
+mod replicas;
 mod verdict;
 
 pub use ensure::{Ensured, TopicError, delete, ensure};
 pub use plan::{ActualTopic, Change, InvalidTopic, Observed, WantedTopic};
+pub use replicas::Replicas;
 use verdict::Verdict;
 
 /// How often what someone changed in Kafka is put back.
@@ -69,6 +72,8 @@ pub struct Context {
     pub stores: Stores,
     /// The clusters.
     pub admins: AdminDirectory,
+    /// How many replicas topics are to have, for the cluster controller to see to.
+    pub replication: Replication,
 }
 
 /// Looks after every KafkaTopic until `shutdown`, and ends what it has begun.
@@ -79,6 +84,7 @@ pub async fn controller(
     context.stores.ready().await?;
     let reached = WatchStream::from_changes(context.admins.subscribe()).map(|_| ());
     let admitted = cluster_changes(&context.stores);
+    let moved = WatchStream::from_changes(context.replication.subscribe());
     Controller::new(
         Api::<KafkaTopic>::all(context.client.clone()),
         watcher::Config::default(),
@@ -86,6 +92,7 @@ pub async fn controller(
     .with_config(controller::Config::default().concurrency(CONCURRENCY))
     .reconcile_all_on(reached)
     .reconcile_all_on(admitted)
+    .reconcile_all_on(moved)
     .graceful_shutdown_on(shutdown)
     .run(
         |topic, context| async move { reconcile(&topic, &context).await }.boxed(),
@@ -169,13 +176,43 @@ impl Context {
                 if !ensured.done.is_empty() {
                     info!(topic = %key(topic), done = ?ensured.done, "a topic has changed");
                 }
-                Verdict::of(&ensured)
+                self.verdict(topic, &ensured)
             }
             Err(error) => Verdict {
                 again: if error.may_pass() { RETRY } else { RESYNC },
                 ..Verdict::not(reasons::KAFKA_ERROR, error.to_string())
             },
         })
+    }
+
+    /// What comes of a topic, with its number of replicas, which the cluster
+    /// controller sees to.
+    fn verdict(&self, topic: &KafkaTopic, ensured: &Ensured) -> Verdict {
+        let (namespace, name) = topic.cluster_key();
+        let cluster = ClusterRef { namespace, name };
+        let name = topic.topic_name();
+        let verdict = Verdict::of(ensured);
+        if !verdict.ready {
+            self.replication.withdraw(&cluster, &name);
+            return verdict;
+        }
+        let wanted = topic.spec.replicas.and_then(|n| usize::try_from(n).ok());
+        let before = self.replication.progress(&cluster, &name);
+        // An operator before this one may have left a limit behind.
+        let left_behind = before == Progress::Unknown && verdict::was_moving(topic);
+        let under_way = matches!(before, Progress::Open { .. }) || left_behind;
+        let moves = ensured.moves.or(wanted.filter(|_| under_way));
+        let Some(replicas) = moves else {
+            return verdict;
+        };
+        let refused = match self.replication.want(&cluster, &name, replicas) {
+            Progress::Open { refused } => refused,
+            Progress::Done | Progress::Unknown => None,
+        };
+        Verdict {
+            again: SOON,
+            ..verdict.moving(replicas, refused)
+        }
     }
 
     /// The cluster, if this object is the one that speaks for its topic there.

@@ -59,6 +59,7 @@ fn outputs_of(case: &Path) -> Outputs {
                 founding: &founding,
                 founders: &controllers.map(|controller| controller.id).collect(),
                 claim_sizes: &sizes,
+                disks: &BTreeMap::new(),
             });
             written(&objects, &quorum)
         }

@@ -4,6 +4,7 @@
 //! after it is taken the world is looked at again, so a crash between two steps
 //! loses nothing and a plan is never carried out against a world that is gone.
 
+mod disks;
 mod health;
 mod ids;
 mod membership;
@@ -11,6 +12,7 @@ pub mod reassign;
 mod roll;
 mod words;
 
+pub use disks::{BrokerDisks, Disk, DiskChange, DiskReport, DiskStanding, DiskWait};
 pub use health::{Health, Partition, PartitionId, Quorum};
 pub use ids::{Assignment, PoolIds, assign_ids};
 pub use membership::{

@@ -45,8 +45,9 @@ pub enum NodeState {
     Terminating,
     /// The pod is there and does not serve: it starts, or it cannot.
     NotReady,
-    /// The broker reads its log after it was stopped hard (`BrokerState` 2, log
-    /// recovery). Stopping it would begin this anew.
+    /// The broker has started and reads its log, which takes its time after it was
+    /// stopped hard (`BrokerState` 2, log recovery). Stopping it would begin this
+    /// anew.
     Recovering,
     /// The pod serves.
     Ready,

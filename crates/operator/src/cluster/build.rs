@@ -24,6 +24,7 @@ use super::validate::{ValidatedCluster, ValidatedPool, quantity};
 use crate::config::Config;
 
 pub use meta::{digest, owner_reference};
+pub use pod::disks_of;
 pub use sidecar::{
     Issuer, RunDir, SidecarRole, SidecarSettings, env, field_env, restricted, sidecar_container,
     sidecar_volumes,
@@ -50,8 +51,10 @@ pub struct NodeObjects {
     /// Its configuration, written when its pod is made and not before: a
     /// container that restarts must find what its pod was made with.
     pub config: ConfigMap,
-    /// Its volume.
+    /// Its first disk.
     pub claim: PersistentVolumeClaim,
+    /// The disks beside it that the spec has.
+    pub disks: Vec<PersistentVolumeClaim>,
     /// Its pod.
     pub pod: Pod,
 }
@@ -69,6 +72,9 @@ pub struct Inputs<'a> {
     pub founders: &'a BTreeSet<u32>,
     /// Size that each claim has already, by its name: claims never shrink.
     pub claim_sizes: &'a BTreeMap<String, String>,
+    /// Disks beside the first that each node's pod has, by node; without an
+    /// entry those of the spec.
+    pub disks: &'a BTreeMap<u32, BTreeSet<u32>>,
 }
 
 /// One node, with all that its objects depend on.
@@ -194,6 +200,7 @@ impl NodeInputs<'_> {
         NodeObjects {
             pool: self.pool.name.clone(),
             claim: self.claim(),
+            disks: self.disk_claims(),
             pod: pod::build(self, &config),
             config,
         }
@@ -238,9 +245,30 @@ impl NodeInputs<'_> {
         founding
     }
 
+    /// The disks beside the first that the pod has.
+    fn disks(self) -> BTreeSet<u32> {
+        let disks = self.all.disks.get(&self.id);
+        disks.map_or_else(|| self.pool.volumes.keys().copied().collect(), Clone::clone)
+    }
+
     fn claim(self) -> PersistentVolumeClaim {
         let name = names::claim(&self.pod_name());
-        let size = larger(&self.pool.storage, self.all.claim_sizes.get(&name));
+        self.claim_of(name, &self.pool.storage, self.pool.storage_class.as_ref())
+    }
+
+    fn disk_claims(self) -> Vec<PersistentVolumeClaim> {
+        let volumes = self.pool.volumes.iter().map(|(disk, volume)| {
+            let name = names::disk_claim(&self.pod_name(), *disk);
+            let mut claim = self.claim_of(name, &volume.size, volume.class.as_ref());
+            let labels = claim.metadata.labels.get_or_insert_default();
+            labels.insert(labels::DISK.to_owned(), disk.to_string());
+            claim
+        });
+        volumes.collect()
+    }
+
+    fn claim_of(self, name: String, size: &str, class: Option<&String>) -> PersistentVolumeClaim {
+        let size = larger(size, self.all.claim_sizes.get(&name));
         let mut metadata = self.meta(name);
         if !self.pool.delete_claim {
             metadata.owner_references = None;
@@ -257,7 +285,7 @@ impl NodeInputs<'_> {
                     requests: Some([("storage".to_owned(), Quantity(size))].into()),
                     ..VolumeResourceRequirements::default()
                 }),
-                storage_class_name: self.pool.storage_class.clone(),
+                storage_class_name: class.cloned(),
                 ..PersistentVolumeClaimSpec::default()
             }),
             ..PersistentVolumeClaim::default()

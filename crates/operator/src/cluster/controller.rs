@@ -10,6 +10,7 @@ use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
+use tokio_stream::wrappers::WatchStream;
 use tubeway_api::{KafkaCluster, KafkaNodePool, labels};
 use tubeway_config::ClusterRef;
 
@@ -39,6 +40,7 @@ pub async fn controller(ctx: Context, shutdown: impl Future<Output = ()> + Send 
         labels::MANAGER
     ));
     let acknowledged = acknowledgements(ctx.topologies.clone());
+    let replication = WatchStream::from_changes(ctx.replication.subscribe());
     let config = controller::Config::default()
         .debounce(DEBOUNCE)
         .concurrency(8);
@@ -70,6 +72,7 @@ pub async fn controller(ctx: Context, shutdown: impl Future<Output = ()> + Send 
         },
     )
     .reconcile_all_on(acknowledged)
+    .reconcile_all_on(replication)
     .graceful_shutdown_on(shutdown)
     .run(look, retry, Arc::new(ctx))
     .for_each(|_| std::future::ready(()));

@@ -87,7 +87,7 @@ impl Observed {
     /// deleted and have pods or volumes left are among them, and ask for none.
     pub fn assign_ids(&self) -> Assignment {
         let mut pools: BTreeMap<String, PoolIds> = BTreeMap::new();
-        for claim in self.claims.values() {
+        for claim in self.claims.values().filter(|claim| disk(claim).is_none()) {
             if let Some((pool, id)) = place(claim) {
                 pools.entry(pool).or_default().volumes.insert(id);
             }
@@ -118,10 +118,19 @@ impl Observed {
         self.pods.values().find(|pod| node_id(*pod) == Some(id))
     }
 
-    /// The claim of a node.
+    /// The claim of a node's first disk.
     pub fn claim_of(&self, id: u32) -> Option<&PersistentVolumeClaim> {
         let mut claims = self.claims.values();
-        claims.find(|claim| node_id(*claim) == Some(id))
+        claims.find(|claim| node_id(*claim) == Some(id) && disk(claim).is_none())
+    }
+
+    /// The claims of a node's other disks, by number.
+    pub fn disk_claims_of(&self, id: u32) -> BTreeMap<u32, &PersistentVolumeClaim> {
+        let claims = self.claims.values();
+        let claims = claims.filter(|claim| node_id(*claim) == Some(id));
+        claims
+            .filter_map(|claim| Some((disk(claim)?, claim)))
+            .collect()
     }
 
     /// Pods of pools that are gone, by node id. Nothing says how they would be
@@ -170,6 +179,11 @@ pub fn node_id<K: Resource>(object: &K) -> Option<u32> {
         .get(labels::NODE_ID)?
         .parse()
         .ok()
+}
+
+/// The number of a disk beside the first that a claim is for.
+fn disk(claim: &PersistentVolumeClaim) -> Option<u32> {
+    claim.labels().get(labels::DISK)?.parse().ok()
 }
 
 /// The pool and the node id that an object is labelled with.

@@ -68,6 +68,7 @@ pub(super) fn forget(ctx: &Context, key: &ClusterRef) {
     ctx.zones.forget(key);
     ctx.quotas.forget(key);
     ctx.admins.remove(key);
+    ctx.replication.forget(key);
 }
 
 /// Shortens the time that pods of this very cluster have, once somebody has

@@ -29,6 +29,8 @@ pub(super) struct Situation<'a> {
     pub(super) founded: bool,
     /// What Kafka said, if it could be asked.
     pub(super) report: Option<&'a Report>,
+    /// How many replicas topics are to have, where that is to change.
+    pub(super) replication: &'a BTreeMap<String, usize>,
 }
 
 /// The next step, and what is moved for it.
@@ -42,6 +44,9 @@ pub(super) struct Change {
     pub(super) standings: BTreeMap<u32, Standing>,
     /// Nodes that have joined, for their claims to say so. After all else.
     pub(super) joined: BTreeSet<u32>,
+    /// What became of the topics that are to have another number of replicas:
+    /// whether they have it, or why they cannot.
+    pub(super) topics: BTreeMap<String, (bool, Option<String>)>,
 }
 
 // === impl Situation ===
@@ -54,6 +59,7 @@ impl Situation<'_> {
             !self.leaves(node.id) && (standing == Standing::Member || !self.founded)
         };
         self.nodes.iter().all(settled)
+            && self.replication.is_empty()
             && self.observed.strays().is_empty()
             && self.left_behind().next().is_none()
             && self.votes_as_wanted()
@@ -85,16 +91,33 @@ impl Situation<'_> {
             } else {
                 BTreeSet::new()
             },
-            ..Goal::default()
+            replication: self.replication.clone(),
         };
         change.moves = next_moves(&layout, &goal, reassignment.limits);
         let start = &change.moves.start;
         change.throttle = throttle(&layout, start, reassignment.rate, &survey.throttled);
+        change.topics = self.topics(survey, &change.moves);
         if change.moves.is_done() {
             let settled = |id: &u32| self.has_joined(*id, &members, &change.plan);
             change.joined = self.joining().filter(settled).collect();
         }
         change
+    }
+
+    /// What became of the topics that are to have another number of replicas. One is
+    /// done when nothing of it moves or is held back any more.
+    fn topics(&self, survey: &Survey, moves: &Moves) -> BTreeMap<String, (bool, Option<String>)> {
+        let topics = self.replication.iter().map(|(topic, wanted)| {
+            let partitions = survey.partitions.iter();
+            let arrived = partitions
+                .filter(|placed| placed.id.topic == *topic)
+                .all(|placed| !placed.is_moving() && placed.replicas.len() == *wanted);
+            let done = arrived && !survey.throttled.topics.contains(topic);
+            let mut impossible = moves.impossible.iter();
+            let refused = impossible.find(|why| why.id().topic == *topic);
+            (topic.clone(), (done, refused.map(ToString::to_string)))
+        });
+        topics.collect()
     }
 
     fn leaves(&self, id: u32) -> bool {

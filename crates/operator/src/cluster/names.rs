@@ -53,9 +53,25 @@ pub fn pod_config(pod: &str) -> String {
     format!("{pod}-config")
 }
 
-/// The claim of one pod.
+/// The claim of one pod's first disk.
 pub fn claim(pod: &str) -> String {
     format!("data-{pod}")
+}
+
+/// The claim of one pod's disk of this number. Clusters' names begin with a
+/// letter, so none is taken for the claim of a first disk.
+pub fn disk_claim(pod: &str, disk: u32) -> String {
+    format!("data-{disk}-{pod}")
+}
+
+/// The folder of a broker's logs on a disk, by which the disk is known in what
+/// the broker says: what is before it in the path is for the pod to decide.
+pub fn log_folder(disk: u32) -> String {
+    if disk == 0 {
+        "log".to_owned()
+    } else {
+        format!("log-{disk}")
+    }
 }
 
 /// The name under which peers and clients know a node.

@@ -27,6 +27,18 @@ pub(super) fn is_over(pod: &Pod) -> bool {
     matches!(phase, Some("Failed" | "Succeeded"))
 }
 
+/// Whether Kafka's process runs, and has not just ended and been started again.
+pub(super) fn runs_kafka(pod: &Pod) -> bool {
+    let kafka = |status: &ContainerStatus| {
+        let running = status
+            .state
+            .as_ref()
+            .and_then(|state| state.running.as_ref());
+        status.name == super::names::KAFKA_CONTAINER && running.is_some()
+    };
+    all_statuses(pod).any(|(_, status)| kafka(status))
+}
+
 /// Whether the pod was built as it would be built now, and nobody wants another
 /// in its place.
 pub(super) fn is_current(pod: &Pod, wanted: &Pod) -> bool {
@@ -156,6 +168,19 @@ mod tests {
         assert_eq!(ready_since(&ready("True")), Some(at.parse().unwrap()));
         assert_eq!(ready_since(&ready("False")), None);
         assert_eq!(ready_since(&pod(&json!({}))), None);
+    }
+
+    #[test]
+    fn kafka_runs_when_its_own_container_does() {
+        let state = |name: &str, state: &Value| {
+            let statuses = [container(name, false, state)];
+            pod(&json!({ "phase": "Running", "containerStatuses": statuses }))
+        };
+        let waits = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+        assert!(runs_kafka(&state("kafka", &json!({ "running": {} }))));
+        assert!(!runs_kafka(&state("kafka", &waits)));
+        assert!(!runs_kafka(&state("sidecar", &json!({ "running": {} }))));
+        assert!(!runs_kafka(&pod(&json!({ "phase": "Pending" }))));
     }
 
     #[test]

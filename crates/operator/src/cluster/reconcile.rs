@@ -9,12 +9,13 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Api, ResourceExt};
 use tubeway_api::condition::reasons;
-use tubeway_api::{KafkaCluster, MeshProvider, labels};
+use tubeway_api::{KafkaCluster, MeshProvider, NodeRole, labels};
 use tubeway_config::ClusterRef;
 use tubeway_planner::{Limits, Node, NodeState, Plan, plan};
 
 use super::build::{self, Inputs, NodeObjects, Objects, QUORUM_KEY};
 use super::dereference::Observed;
+use super::disks::misfits;
 use super::dynamic;
 use super::farewell;
 use super::features;
@@ -30,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::kafka::{Depth, Order, Report};
 use crate::{istio, roots};
 
+mod disks;
 mod members;
 mod objects;
 
@@ -58,6 +60,7 @@ struct Outcome<'a> {
     nodes: &'a [Node],
     plan: &'a Plan,
     members: &'a MembersProgress,
+    disks: &'a [String],
     refused: Option<&'a [String]>,
     report: Option<Report>,
 }
@@ -139,9 +142,14 @@ impl Look<'_> {
             self.stop(reasons::NOT_FOUND, &missing).await?;
             return Ok(Again::Soon);
         }
+        let misfits = misfits(&cluster, &self.observed);
+        if !misfits.is_empty() {
+            return self.stop(reasons::CONFLICT, &misfits.join("; ")).await;
+        }
         roots::ensure(self.ctx, &self.write, &self.key.namespace).await?;
         let (founding, founded) = self.found(&cluster).await?;
         let claim_sizes = self.observed.claim_sizes();
+        let disks = self.change_disks(&cluster).await?;
         let founders = self.founders(&founding, founded);
         let objects = build::build(Inputs {
             config: &self.ctx.config,
@@ -149,6 +157,7 @@ impl Look<'_> {
             founding: &founding,
             founders: &founders,
             claim_sizes: &claim_sizes,
+            disks: &disks.built,
         });
         self.apply_shared(&objects).await?;
         let mut nodes = self.nodes(&cluster, &objects);
@@ -157,6 +166,9 @@ impl Look<'_> {
             for node in &mut nodes {
                 let registered = report.brokers.get(&node.id);
                 node.zone = registered.and_then(|broker| broker.rack.clone());
+                if self.recovers(node, report) {
+                    node.state = NodeState::Recovering;
+                }
             }
         }
         let health = report.as_ref().map(|report| &report.health);
@@ -165,6 +177,7 @@ impl Look<'_> {
         };
         let plan = plan(&nodes, health, limits);
         self.take_plan(&objects, &plan).await?;
+        let replication = self.ctx.replication.wanted(&self.key);
         let situation = Situation {
             cluster: &cluster,
             observed: &self.observed,
@@ -172,6 +185,7 @@ impl Look<'_> {
             replaced: &plan.replace,
             founded,
             report: report.as_ref(),
+            replication: &replication,
         };
         if !founded {
             self.begin(&founding, &nodes, report.is_some()).await?;
@@ -192,6 +206,7 @@ impl Look<'_> {
             nodes: &nodes,
             plan: &plan,
             members: &members,
+            disks: &disks.waits,
             refused: refused.as_deref(),
             report,
         })
@@ -304,6 +319,17 @@ impl Look<'_> {
         nodes.collect()
     }
 
+    /// Whether a broker has started and reads its log. Its pod may say already
+    /// that it is ready: its ports are open.
+    fn recovers(&self, node: &Node, report: &Report) -> bool {
+        let starts = matches!(node.state, NodeState::NotReady | NodeState::Ready);
+        let pod = self.observed.pod_of(node.id);
+        starts
+            && node.roles.contains(&NodeRole::Broker)
+            && pod.is_some_and(pods::runs_kafka)
+            && report.recovers(node.id)
+    }
+
     fn pod(&self, node: &NodeObjects) -> Option<&Pod> {
         self.observed.pods.get(&node.pod.name_any())
     }
@@ -331,6 +357,7 @@ impl Look<'_> {
             nodes,
             plan,
             members,
+            disks,
             refused,
             report,
         } = outcome;
@@ -352,6 +379,7 @@ impl Look<'_> {
             nodes: &seen,
             plan,
             members,
+            disks,
             metadata: report.as_ref().and_then(|r| features::written(&r.features)),
             refused,
             quorum: report.map(|report| report.quorum),
@@ -365,8 +393,10 @@ impl Look<'_> {
         let status = findings.cluster_status(live, now);
         self.write.status(live, &status).await?;
         // Pods and sidecars announce themselves; Kafka's health does not.
-        let steady = plan.outdated.is_empty() && !nodes.iter().any(|node| node.fresh);
-        let announced = (steady || !plan.replace.is_empty()) && members.waits.is_empty();
+        let moving = |node: &Node| node.fresh || node.state == NodeState::Recovering;
+        let steady = plan.outdated.is_empty() && !nodes.iter().any(moving);
+        let announced =
+            (steady || !plan.replace.is_empty()) && members.waits.is_empty() && disks.is_empty();
         Ok(if announced { Again::Late } else { Again::Soon })
     }
 

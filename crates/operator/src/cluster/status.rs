@@ -33,6 +33,8 @@ pub(super) struct Findings<'a> {
     pub(super) plan: &'a Plan,
     /// How far nodes are that join and leave.
     pub(super) members: &'a MembersProgress,
+    /// What disks that come or go wait for.
+    pub(super) disks: &'a [String],
     /// What the quorum's leader said, where it could be asked.
     pub(super) quorum: Option<QuorumStatus>,
     /// The release whose metadata the cluster uses, where it could be asked.
@@ -203,6 +205,9 @@ impl Findings<'_> {
             let message = some_of(&self.members.waits);
             return (true, reasons::CHANGING_MEMBERS, message);
         }
+        if !self.disks.is_empty() {
+            return (true, reasons::CHANGING_DISKS, some_of(self.disks));
+        }
         (false, reasons::STABLE, "nothing is under way".to_owned())
     }
 
@@ -256,6 +261,11 @@ impl MembersProgress {
         }
         let gone = plan.remove.iter().map(|id| format!("node {id} leaves"));
         waits.extend(gone);
+        let topics: Vec<_> = change.topics.keys().map(String::as_str).collect();
+        if !topics.is_empty() {
+            let topics = topics.join(", ");
+            waits.push(format!("topics {topics} get another number of replicas"));
+        }
         if waits.is_empty() {
             waits.push("nodes are joining or leaving".to_owned());
         }
@@ -326,7 +336,7 @@ fn describe(state: NodeState, trouble: Option<&str>) -> String {
     match (state, trouble) {
         (NodeState::Missing, _) => "is being made".to_owned(),
         (NodeState::Terminating, _) => "is stopping".to_owned(),
-        (NodeState::Recovering, _) => "is recovering its log".to_owned(),
+        (NodeState::Recovering, _) => "has started and reads its log".to_owned(),
         (_, Some(trouble)) => trouble.to_owned(),
         (_, None) => "is not ready".to_owned(),
     }

@@ -3,6 +3,8 @@
 mod jvm;
 mod options;
 pub(crate) mod quantity;
+mod storage;
+mod template;
 mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +12,8 @@ use std::fmt;
 
 use kube::ResourceExt;
 use tubeway_api::{
-    KafkaCluster, KafkaNodePool, MeshProvider, NodeRole, Reassignment, Resources, labels,
+    KafkaCluster, KafkaNodePool, MeshProvider, NodeRole, PodTemplate, Reassignment, Resources,
+    labels,
 };
 use tubeway_config::ClusterRef;
 use tubeway_planner::Assignment;
@@ -23,6 +26,7 @@ use super::names;
 use crate::config::Config;
 
 pub use options::{OWNED_OPTIONS, is_owned};
+pub use storage::ValidatedVolume;
 
 /// A cluster that can be built: every name fits, every option may be set, every
 /// node has an id.
@@ -79,10 +83,12 @@ pub struct ValidatedPool {
     pub surplus: BTreeSet<u32>,
     /// What says that all pods are to be replaced, whenever it is another.
     pub restart: Vec<String>,
-    /// Size of each node's claim.
+    /// Size of each node's first claim.
     pub storage: String,
-    /// StorageClass of the claims.
+    /// StorageClass of the first claims.
     pub storage_class: Option<String>,
+    /// The disks beside the first, by number.
+    pub volumes: BTreeMap<u32, ValidatedVolume>,
     /// Whether the claims go with the cluster.
     pub delete_claim: bool,
     /// Kafka options of all its nodes, over the cluster's.
@@ -95,6 +101,8 @@ pub struct ValidatedPool {
     pub loggers: Vec<String>,
     /// What the Kafka container asks for and may use.
     pub resources: Resources,
+    /// Where pods run, and what they are marked with.
+    pub pod: PodTemplate,
 }
 
 /// Why a cluster is not built.
@@ -278,13 +286,8 @@ fn validate_pool(problems: &mut Problems, pool: &KafkaNodePool, ids: &Assignment
     if !(0..=1000).contains(&spec.replicas) {
         problems.add(at("spec.replicas"), spec.replicas, "0 to 1000");
     }
-    if quantity::bytes(&spec.storage.size).is_none_or(|size| size == 0) {
-        problems.add(
-            at("spec.storage.size"),
-            &spec.storage.size,
-            "an amount of bytes above zero, as in 10Gi",
-        );
-    }
+    let volumes = storage::check(problems, &name, pool);
+    template::check(problems, &name, &spec.pod);
     let jvm_flags = jvm::flags(problems, &name, &spec.jvm);
     let loggers = jvm::loggers(problems, &name, &spec.loggers);
     let options = options::check_own(problems, &at("spec.config"), &spec.config);
@@ -301,12 +304,14 @@ fn validate_pool(problems: &mut Problems, pool: &KafkaNodePool, ids: &Assignment
         restart: Vec::new(),
         storage: spec.storage.size.clone(),
         storage_class: spec.storage.class.clone(),
+        volumes,
         delete_claim: spec.storage.delete_claim,
         options,
         node_options,
         jvm_flags,
         loggers,
         resources: spec.resources.clone(),
+        pod: spec.pod.clone(),
         name,
     }
 }

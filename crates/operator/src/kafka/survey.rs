@@ -9,16 +9,21 @@ use tubeway_planner::{Cordon, PartitionId};
 use super::look::{self, Topic, ids, ordered};
 use super::{Holding, Survey, address};
 use crate::kafka_admin::{
-    AdminError, ConfigEntry, ConfigResource, ConfigSource, Entry, LogDirDescription, Reassigning,
+    AdminError, ConfigEntry, ConfigResource, ConfigSource, Entry, LogDirDescription,
+    METADATA_VERSION, Reassigning,
 };
 
 /// The log directories that get no new replicas (KIP-1066, Kafka 4.3).
 pub(super) const CORDONED: &str = "cordoned.log.dirs";
+/// Every log directory of a broker (KIP-1066).
+pub(super) const ALL: &str = "*";
 /// What a broker sends and receives at most of throttled replicas (KIP-73).
 pub(super) const THROTTLED_RATES: [&str; 2] = [
     "leader.replication.throttled.rate",
     "follower.replication.throttled.rate",
 ];
+/// The level of `metadata.version` from which on it can be (`IBP_4_3_IV0`).
+const WITH_CORDONS: i16 = 30;
 /// Brokers that are asked at the same time.
 const BROKERS_AT_ONCE: usize = 16;
 
@@ -26,6 +31,9 @@ const BROKERS_AT_ONCE: usize = 16;
 pub(super) async fn survey(entry: &Entry, brokers: &BTreeSet<u32>) -> Result<Survey, AdminError> {
     let topics = look::topics(&entry.admin).await?;
     let moving = entry.admin.list_reassignments().await?;
+    let features = entry.admin.describe_features().await?;
+    let metadata = features.get(METADATA_VERSION);
+    let knows_cordons = metadata.is_some_and(|level| level.finalized >= WITH_CORDONS);
     let asked = stream::iter(brokers.iter().copied().map(|id| holding(entry, id)));
     let asked: Vec<_> = asked.buffered(BROKERS_AT_ONCE).collect().await;
     let mut survey = Survey {
@@ -43,7 +51,11 @@ pub(super) async fn survey(entry: &Entry, brokers: &BTreeSet<u32>) -> Result<Sur
         if seen.throttled {
             survey.throttled.brokers.insert(id);
         }
-        survey.brokers.insert(id, seen.holding);
+        let mut holding = seen.holding;
+        if !knows_cordons {
+            holding.cordon = Cordon::Unsupported;
+        }
+        survey.brokers.insert(id, holding);
     }
     let sizes = sizes(&survey.brokers);
     survey.partitions = placed(&topics, &moving, &sizes);
@@ -74,6 +86,8 @@ async fn holding(entry: &Entry, id: u32) -> Option<(u32, Seen)> {
             });
             let holding = Holding {
                 cordon: cordon(&options),
+                cordoned: cordoned(&options),
+                stale_cordon: is_stale(&options),
                 dirs: dirs.into_iter().map(log_dir).collect(),
             };
             Some((id, Seen { holding, throttled }))
@@ -92,9 +106,28 @@ async fn holding(entry: &Entry, id: u32) -> Option<(u32, Seen)> {
 fn cordon(options: &BTreeMap<String, ConfigEntry>) -> Cordon {
     match options.get(CORDONED) {
         None => Cordon::Unsupported,
-        Some(entry) if entry.value.as_deref().unwrap_or_default().is_empty() => Cordon::Open,
-        Some(_) => Cordon::Cordoned,
+        Some(entry) if entry.value.as_deref() == Some(ALL) => Cordon::Cordoned,
+        Some(_) => Cordon::Open,
     }
+}
+
+fn cordoned(options: &BTreeMap<String, ConfigEntry>) -> BTreeSet<String> {
+    let value = options
+        .get(CORDONED)
+        .and_then(|entry| entry.value.as_deref());
+    let dirs = value.unwrap_or_default().split(',').map(str::trim);
+    let dirs = dirs.filter(|dir| !dir.is_empty() && *dir != ALL);
+    dirs.map(str::to_owned).collect()
+}
+
+/// Whether the option is set and has no value. A broker that starts without a
+/// directory that is to be cordoned takes none of the options that are set for it
+/// alone (`DynamicBrokerConfig.updateBrokerConfig` of Kafka 4.3.1).
+fn is_stale(options: &BTreeMap<String, ConfigEntry>) -> bool {
+    options.get(CORDONED).is_some_and(|entry| {
+        let empty = entry.value.as_deref().unwrap_or_default().is_empty();
+        empty && entry.source == ConfigSource::Broker
+    })
 }
 
 fn log_dir(dir: LogDirDescription) -> LogDir {
@@ -187,5 +220,25 @@ mod tests {
         assert_eq!(cordon(&BTreeMap::new()), Cordon::Unsupported);
         assert_eq!(cordon(&option("")), Cordon::Open);
         assert_eq!(cordon(&option("*")), Cordon::Cordoned);
+        assert_eq!(cordon(&option("/a,/b")), Cordon::Open);
+    }
+
+    #[test]
+    fn single_disks_are_cordoned_and_a_cordon_without_a_disk_is_stale() {
+        let option = |value: &str, source| {
+            let entry = ConfigEntry {
+                value: Some(value.to_owned()),
+                source,
+                read_only: false,
+            };
+            [(CORDONED.to_owned(), entry)].into()
+        };
+        let broker = ConfigSource::Broker;
+        let two = ["/a".to_owned(), "/b".to_owned()];
+        assert_eq!(cordoned(&option("/a,/b", broker)), two.into());
+        assert_eq!(cordoned(&option("*", broker)), [].into());
+        assert!(!is_stale(&option("/a", broker)));
+        assert!(is_stale(&option("", broker)));
+        assert!(!is_stale(&option("", ConfigSource::Default)));
     }
 }

@@ -12,7 +12,7 @@ use tubeway_planner::{Directory, PartitionId, VoterChange};
 use uuid::Uuid;
 
 use super::look::{THROTTLED_FOLLOWERS, THROTTLED_LEADERS};
-use super::survey::{CORDONED, THROTTLED_RATES};
+use super::survey::{ALL, CORDONED, THROTTLED_RATES};
 use super::{Order, TellError, address};
 use crate::kafka_admin::{
     Admin, AdminError, BrokerAddress, ConfigChange, ConfigResource, Entry, Refusal,
@@ -23,8 +23,6 @@ const PARTITIONS_AT_ONCE: usize = 1000;
 /// How long a broker may take to see elections through.
 const ELECTION: Duration = Duration::from_secs(5);
 const PREFERRED: i8 = 0;
-/// Every log directory of a broker (KIP-1066).
-const ALL: &str = "*";
 
 type Changes = BTreeMap<ConfigResource, BTreeMap<String, ConfigChange>>;
 
@@ -37,7 +35,14 @@ pub(super) async fn tell(entry: &Entry, order: &Order) -> Result<(), TellError> 
                 elect(admin, partitions).await?;
             }
         }
-        Order::Cordon { broker, cordoned } => cordon(entry, *broker, *cordoned).await?,
+        Order::Cordon { broker, cordoned } => {
+            let dirs = cordoned.then(|| ALL.to_owned());
+            cordon(entry, *broker, dirs).await?;
+        }
+        Order::CordonDisks { broker, dirs } => {
+            let dirs: Vec<&str> = dirs.iter().map(String::as_str).collect();
+            cordon(entry, *broker, (!dirs.is_empty()).then(|| dirs.join(","))).await?;
+        }
         Order::Vote(change) => vote(entry, *change).await?,
         Order::Unregister(broker) => admin.unregister_broker(number(*broker)).await?,
         Order::Reassign(changes) => {
@@ -61,13 +66,9 @@ pub(super) async fn tell(entry: &Entry, order: &Order) -> Result<(), TellError> 
     Ok(())
 }
 
-async fn cordon(entry: &Entry, broker: u32, cordoned: bool) -> Result<(), TellError> {
+async fn cordon(entry: &Entry, broker: u32, dirs: Option<String>) -> Result<(), TellError> {
     let at = address(entry, broker).ok_or(TellError::NoBroker(broker))?;
-    let change = if cordoned {
-        ConfigChange::Set(ALL.to_owned())
-    } else {
-        ConfigChange::Delete
-    };
+    let change = dirs.map_or(ConfigChange::Delete, ConfigChange::Set);
     let change = [(CORDONED.to_owned(), change)].into();
     let changes = [(ConfigResource::Broker(number(broker)), change)];
     alter(&entry.admin, &changes.into(), Some(&at)).await?;

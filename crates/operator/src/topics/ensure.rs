@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::plan::{ActualTopic, Observed, WantedTopic};
+use super::replicas::Replicas;
 use crate::kafka_admin::{Admin, AdminError, ConfigChange, ConfigResource, Refusal, Results};
 
 /// Why a topic is not as it should be.
@@ -33,6 +34,8 @@ pub struct Ensured {
     pub done: Vec<&'static str>,
     /// What the spec wants and Kafka cannot do.
     pub unsupported: Vec<String>,
+    /// How many replicas partitions are to have, where that is another number.
+    pub moves: Option<usize>,
 }
 
 /// How often, and after what pause, a topic is looked for that a broker does not
@@ -68,6 +71,7 @@ async fn create(admin: &Admin, wanted: &WantedTopic) -> Result<Ensured, TopicErr
         },
         done: vec!["created"],
         unsupported: Vec::new(),
+        moves: None,
     })
 }
 
@@ -90,11 +94,36 @@ async fn change(
         observed.partitions = count;
         done.push("partitions added");
     }
+    let mut unsupported = change.unsupported;
+    let mut moves = None;
+    match replicas(admin, wanted, actual).await? {
+        Replicas::Fine => {}
+        Replicas::Move(count) => moves = Some(count),
+        Replicas::Cannot(why) => unsupported.push(why),
+    }
     Ok(Ensured {
         observed,
         done,
-        unsupported: change.unsupported,
+        unsupported,
+        moves,
     })
+}
+
+/// What to do about the number of replicas. What is on the move anyway, and how
+/// many brokers there are, is asked only where the number is another.
+async fn replicas(
+    admin: &Admin,
+    wanted: &WantedTopic,
+    actual: &ActualTopic,
+) -> Result<Replicas, TopicError> {
+    if !wanted.has_other_replicas(actual) {
+        return Ok(Replicas::Fine);
+    }
+    let moving = admin.list_reassignments().await?.into_iter();
+    let leaving = moving.filter(|(id, _)| id.topic == wanted.name);
+    let leaving = leaving.map(|(id, moving)| (id.index, moving.removing.len()));
+    let brokers = admin.describe_cluster().await?.brokers.len();
+    Ok(wanted.replicas_of(actual, &leaving.collect(), brokers))
 }
 
 /// Deletes the topic with this id; false if there is none.

@@ -123,12 +123,6 @@ impl WantedTopic {
                 has.partitions
             ));
         }
-        if let Some(wanted) = self.replicas.filter(|n| i32::from(*n) != has.replicas) {
-            unsupported.push(format!(
-                "the topic has {} replicas and not {wanted}: move them with a partition reassignment, or set spec.replicas to {0}",
-                has.replicas
-            ));
-        }
         Change {
             partitions: self.partitions.filter(|n| *n > has.partitions),
             config: self.config_changes(&actual.config),

@@ -7,6 +7,7 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::Value;
 
+use super::verdict::MOVING;
 use super::*;
 use crate::kafka_admin::{AdminDirectory, PlainConnect};
 
@@ -73,6 +74,7 @@ fn context(topics: Vec<KafkaTopic>, clusters: Vec<KafkaCluster>) -> (Context, Wr
         client,
         stores: Stores::fixed(topics, clusters, Vec::new()),
         admins: AdminDirectory::with(|_| Some(Admin::new(PlainConnect, Vec::new()))),
+        replication: Replication::default(),
     };
     (context, writes)
 }
@@ -235,4 +237,60 @@ async fn an_object_stays_while_its_topic_cannot_be_deleted() {
         .unwrap_err();
     assert!(matches!(error, Error::Unreachable(_)), "{error}");
     assert!(writes.lock().unwrap().is_empty(), "{writes:?}");
+}
+
+fn ensured(moves: Option<usize>) -> Ensured {
+    Ensured {
+        observed: Observed {
+            id: Uuid::from_u128(7),
+            partitions: 1,
+            replicas: 2,
+        },
+        done: Vec::new(),
+        unsupported: Vec::new(),
+        moves,
+    }
+}
+
+#[tokio::test]
+async fn a_topic_is_ready_when_its_replicas_have_moved_and_nothing_of_it_is_left() {
+    let (context, _) = context(Vec::new(), Vec::new());
+    let main = "kafka/main".parse().unwrap();
+    let mut orders = topic("shop", 1);
+    orders.spec.replicas = Some(3);
+    let verdict = context.verdict(&orders, &ensured(Some(3)));
+    assert_eq!((verdict.ready, verdict.reason), (false, MOVING));
+    assert!(
+        verdict.message.contains("from 2 to 3 replicas"),
+        "{}",
+        verdict.message
+    );
+    let wanted = context.replication.wanted(&main);
+    assert_eq!(wanted, [("orders".to_owned(), 3)].into());
+
+    let why = "partition orders-0 needs 3 replicas".to_owned();
+    let answer = |done, why| context.replication.answer(&main, ("orders", 3), done, why);
+    answer(false, Some(why.clone()));
+    let verdict = context.verdict(&orders, &ensured(Some(3)));
+    assert!(verdict.message.contains(&why), "{}", verdict.message);
+
+    // They are there; a limit that was set for them is not gone yet.
+    answer(false, None);
+    orders.status = Some(verdict.status(&orders, Timestamp::now()));
+    assert!(!context.verdict(&orders, &ensured(None)).ready);
+    answer(true, None);
+    assert!(context.verdict(&orders, &ensured(None)).ready);
+}
+
+#[tokio::test]
+async fn a_move_that_an_operator_left_behind_is_seen_to_its_end() {
+    let (context, _) = context(Vec::new(), Vec::new());
+    let main = "kafka/main".parse().unwrap();
+    let mut orders = topic("shop", 1);
+    orders.spec.replicas = Some(3);
+    let verdict = Verdict::not(MOVING, "moving".to_owned());
+    orders.status = Some(verdict.status(&orders, Timestamp::now()));
+    assert!(!context.verdict(&orders, &ensured(None)).ready);
+    let wanted = context.replication.wanted(&main);
+    assert_eq!(wanted, [("orders".to_owned(), 3)].into());
 }

@@ -13,6 +13,9 @@ use super::plan::Observed;
 /// The spec wants what Kafka cannot do; the rest of it is in force.
 const NOT_SUPPORTED: &str = "NotSupported";
 
+/// The topic is to have another number of replicas, and these move.
+pub(super) const MOVING: &str = "MovingReplicas";
+
 /// What was found about one object.
 pub(super) struct Verdict {
     pub(super) ready: bool,
@@ -51,6 +54,21 @@ impl Verdict {
         }
     }
 
+    /// The same, while replicas move.
+    pub(super) fn moving(self, replicas: usize, refused: Option<String>) -> Self {
+        let now = self.observed.map_or(0, |observed| observed.replicas);
+        let refused = refused.map_or_else(String::new, |why| format!("; {why}"));
+        Self {
+            ready: false,
+            reason: MOVING,
+            message: format!(
+                "the topic goes from {now} to {replicas} replicas of each partition, as the \
+                 KafkaCluster's condition Progressing tells{refused}"
+            ),
+            ..self
+        }
+    }
+
     /// The status that says this. What was seen of the topic before stays while
     /// Kafka cannot be asked, and goes when the topic is not this object's.
     pub(super) fn status(&self, topic: &KafkaTopic, now: Timestamp) -> KafkaTopicStatus {
@@ -86,6 +104,13 @@ impl Verdict {
     }
 }
 
+/// Whether the object's status says that replicas move.
+pub(super) fn was_moving(topic: &KafkaTopic) -> bool {
+    let conditions = topic.status.as_ref().map(|status| &status.conditions);
+    let ready = conditions.and_then(|all| condition::find(all, types::READY));
+    ready.is_some_and(|ready| ready.reason == MOVING)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -113,6 +138,7 @@ mod tests {
             },
             done: vec!["created"],
             unsupported: Vec::new(),
+            moves: None,
         })
     }
 
@@ -157,6 +183,7 @@ mod tests {
             observed: good().observed.unwrap(),
             done: Vec::new(),
             unsupported: vec!["a".to_owned(), "b".to_owned()],
+            moves: None,
         };
         let status = Verdict::of(&ensured).status(&topic(None), at(1));
         let ready = condition::find(&status.conditions, types::READY).unwrap();

@@ -86,6 +86,27 @@ pub(crate) fn of_clusters() -> Vec<Scenario> {
             vec![pool("more", 2, &["broker"], &json!({}))],
         ),
         scenario(
+            "one disk comes, and another goes with its claims",
+            vec![
+                cluster(&json!({ "version": "4.3.1" })),
+                pool(
+                    "all",
+                    3,
+                    &BOTH,
+                    &json!({ "storage": {
+                        "deleteClaim": true, "volumes": [{ "id": 1, "size": "1Gi" }],
+                    } }),
+                ),
+                Step::Settle,
+                Step::Topic("orders", 3, 3),
+                Step::Settle,
+            ],
+            vec![Step::Edit(
+                "kafkanodepools/all",
+                json!({ "spec": { "storage": { "volumes": [{ "id": 2, "size": "1Gi" }] } } }),
+            )],
+        ),
+        scenario(
             "brokers leave and take their claims along",
             [
                 three(),

@@ -1,5 +1,6 @@
 //! One cluster under the controller's hands, call by call.
 
+mod disks;
 mod members;
 #[path = "../support/mod.rs"]
 mod support;

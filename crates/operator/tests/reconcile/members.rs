@@ -78,7 +78,12 @@ fn shrinking(world: &World, replicas: &[u32], cordon: Cordon) {
         };
         let cordon = if broker == 3 { cordon } else { Cordon::Open };
         let dirs = vec![dir];
-        (broker, Holding { cordon, dirs })
+        let holding = Holding {
+            cordon,
+            dirs,
+            ..Holding::default()
+        };
+        (broker, holding)
     };
     *world.health.survey.lock().unwrap() = Some(Survey {
         partitions: vec![Placed {
@@ -151,4 +156,51 @@ async fn a_broker_that_is_not_asked_for_is_cordoned_drained_and_let_go() {
     let pool = world.api.get(&extra).unwrap();
     assert_eq!(pool["status"]["nodeIds"], json!([]));
     assert_eq!(world.pods().len(), 3);
+}
+
+/// `BrokerState` is not in Kafka's protocol; that a broker follows the metadata and
+/// is not let in is.
+#[tokio::test]
+async fn a_broker_that_reads_its_log_is_waited_for_and_not_stopped() {
+    let world = World::new();
+    world.settle().await;
+    world.make_ready();
+    world.healthy();
+    world.settle().await;
+    let running = json!([{
+        "name": "kafka", "ready": false, "image": "", "imageID": "", "restartCount": 1,
+        "state": { "running": {} },
+    }]);
+    world.api.edit(&format!("{PODS}demo-all-1"), |pod| {
+        pod["status"] = json!({ "phase": "Running", "containerStatuses": running });
+    });
+    let fence = |fenced| {
+        let mut report = world.health.report.lock().unwrap();
+        let brokers = &mut report.as_mut().unwrap().brokers;
+        brokers.get_mut(&1).unwrap().fenced = fenced;
+    };
+    let restart = |value: &str| {
+        world.api.edit(POOL, |pool| {
+            pool["metadata"]["annotations"] = json!({ (labels::RESTART): value });
+        });
+    };
+    fence(true);
+    restart("once");
+    world.settle().await;
+    assert_eq!(world.pods().len(), 3);
+    let message = |type_: &str| world.condition(type_)["message"].to_string();
+    assert!(message("Ready").contains("demo-all-1 has started and reads its log"));
+    let words = message("Progressing");
+    assert!(
+        words.contains("broker 1 is reading its log after a start"),
+        "{words}"
+    );
+
+    // One that does not follow is not reading: it hangs, and may be replaced.
+    let mut report = world.health.report.lock().unwrap().clone().unwrap();
+    report.voters.caught_up.remove(&1);
+    report.health.quorum.caught_up.remove(&1);
+    *world.health.report.lock().unwrap() = Some(report);
+    world.look().await.unwrap();
+    assert_eq!(world.pods(), ["demo-all-0", "demo-all-2"]);
 }

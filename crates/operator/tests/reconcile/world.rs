@@ -95,13 +95,16 @@ impl World {
     /// Looks until a look writes nothing; errors are looked over, as the
     /// controller does.
     pub(crate) async fn settle(&self) {
+        let mut last = None;
         for _ in 0..40 {
             let result = self.look().await;
-            if self.api.take_writes().is_empty() && result.is_ok() {
+            let writes = self.api.take_writes();
+            if writes.is_empty() && result.is_ok() {
                 return;
             }
+            last = Some((writes, result));
         }
-        panic!("never settles");
+        panic!("never settles: {last:?}");
     }
 
     pub(crate) fn pods(&self) -> Vec<String> {

@@ -48,10 +48,29 @@ pub(crate) fn objects() -> Vec<Base> {
             "all",
             json!({
                 "cluster": "demo", "replicas": 3, "roles": ["broker", "controller"],
-                "storage": { "size": "1Gi", "class": "standard" },
+                "storage": {
+                    "size": "1Gi", "class": "standard",
+                    "volumes": [{ "id": 1, "size": "2Gi", "class": "slow" }],
+                },
                 "jvm": { "heap": "256m", "options": ["-Da=b"] },
                 "resources": { "requests": { "cpu": "1" }, "limits": { "memory": "1Gi" } },
                 "loggers": { "kafka.log": "INFO" },
+                "pod": {
+                    "labels": { "team": "a" }, "annotations": { "example.com/a": "b" },
+                    "nodeSelector": { "disk": "fast" }, "priorityClassName": "high",
+                    "tolerations": [{
+                        "key": "kafka", "operator": "Equal", "value": "yes",
+                        "effect": "NoExecute", "tolerationSeconds": 60,
+                    }],
+                    "nodeAffinity": {
+                        "requiredDuringSchedulingIgnoredDuringExecution": {
+                            "nodeSelectorTerms": [one_of("arch", "a")],
+                        },
+                        "preferredDuringSchedulingIgnoredDuringExecution": [
+                            { "weight": 7, "preference": one_of("rack", "r") },
+                        ],
+                    },
+                },
                 "config": { "num.io.threads": 9 },
                 "nodes": [{ "id": 1, "config": { "num.network.threads": 7 } }],
             }),
@@ -135,6 +154,10 @@ pub(crate) fn objects() -> Vec<Base> {
             }),
         ),
     ]
+}
+
+fn one_of(label: &str, value: &str) -> Value {
+    json!({ "matchExpressions": [{ "key": label, "operator": "In", "values": [value] }] })
 }
 
 fn acl(principal: Value) -> Value {

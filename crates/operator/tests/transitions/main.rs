@@ -17,5 +17,6 @@ mod sim;
 
 mod base;
 mod fields;
+mod replicas;
 mod table;
 mod transitions;

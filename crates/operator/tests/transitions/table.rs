@@ -16,8 +16,9 @@ pub(crate) struct Entry {
     pub(crate) fixed: Option<&'static str>,
     /// What is done after the change, so that the field counts.
     pub(crate) probe: Vec<Step>,
-    /// Whether it counts for what is made from then on, and leaves what is there.
-    pub(crate) from_now_on: bool,
+    /// Whether what was before shows in the end: where replicas are, claims that
+    /// are kept.
+    pub(crate) leaves_traces: bool,
 }
 
 fn to(values: impl IntoIterator<Item = Value>) -> Entry {
@@ -56,6 +57,44 @@ fn brokers_roll() -> Vec<Step> {
         Step::Edit("kafkanodepools/more", restart),
         Step::Settle,
     ]
+}
+
+/// What is known of a field about pods. Operators of expressions and tolerations go
+/// with certain values only.
+fn pod_entry(field: &str) -> Entry {
+    let required = "/spec/pod/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution\
+                    /nodeSelectorTerms/0/matchExpressions/0/values";
+    let preferred = "/spec/pod/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution\
+                     /0/preference/matchExpressions/0/values";
+    let (path, last) = field.rsplit_once('.').unwrap_or_default();
+    match (path.contains("nodeAffinity"), last) {
+        (true, "operator") => Entry {
+            values: vec![json!("Exists")],
+            with: vec![if path.contains("required") {
+                (required, Value::Null)
+            } else {
+                (preferred, Value::Null)
+            }],
+            ..Entry::default()
+        },
+        (true, "key") => to([json!("other")]),
+        (true, "values") => to([json!(["x", "y"])]),
+        (false, "operator") => Entry {
+            values: vec![json!("Exists")],
+            with: vec![("/spec/pod/tolerations/0/value", Value::Null)],
+            ..Entry::default()
+        },
+        (false, "key" | "value") => to([json!("other")]),
+        (false, "effect") => Entry {
+            values: vec![json!("NoSchedule")],
+            with: vec![("/spec/pod/tolerations/0/tolerationSeconds", Value::Null)],
+            ..Entry::default()
+        },
+        (false, "labels" | "nodeSelector") => to([json!({ "a": "b" }), json!({})]),
+        (false, "annotations") => to([json!({ "example.com/a": "c" }), json!({})]),
+        (false, "priorityClassName") => to([json!("low"), Value::Null]),
+        _ => Entry::default(),
+    }
 }
 
 /// What is known of a field; nothing where its schema tells enough.
@@ -107,7 +146,17 @@ pub(crate) fn entry(field: &str) -> Entry {
             ..fixed("a pool's roles cannot be changed")
         },
         "KafkaNodePool spec.storage.class" => fixed("storage.class cannot be changed"),
+        "KafkaNodePool spec.storage.volumes[].class" => fixed("a volume's class cannot be changed"),
+        "KafkaNodePool spec.storage.volumes[].size" => to([json!("3Gi")]),
+        // The claims of disk 1 stay in the one case and were never in the other,
+        // and only with cordons do they go.
+        "KafkaNodePool spec.storage.volumes[].id" => Entry {
+            values: vec![json!(2)],
+            leaves_traces: true,
+            ..Entry::default()
+        },
         "KafkaNodePool spec.storage.size" => to([json!("2Gi")]),
+        name if name.starts_with("KafkaNodePool spec.pod.") => pod_entry(name),
         "KafkaNodePool spec.jvm.heap" => to([json!("300m")]),
         "KafkaNodePool spec.jvm.options" => to([json!(["-Da=c"]), json!([])]),
         "KafkaNodePool spec.resources.requests" => to([json!({ "cpu": "500m" }), json!({})]),
@@ -120,7 +169,7 @@ pub(crate) fn entry(field: &str) -> Entry {
         }
         "KafkaTopic spec.replicas" => Entry {
             values: vec![json!(2)],
-            from_now_on: true,
+            leaves_traces: true,
             ..Entry::default()
         },
         "KafkaAcl spec.cluster.name" | "KafkaAcl spec.cluster.namespace" => {

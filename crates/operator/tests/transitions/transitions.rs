@@ -152,7 +152,7 @@ async fn try_field(host: &Host, field: &Field, tally: &mut Tally) {
         if difference(&before.seen, &after.seen).is_empty() && before.trace == after.trace {
             tally.failures.push(format!("{what}: changes nothing"));
         }
-        if entry.from_now_on {
+        if entry.leaves_traces {
             continue;
         }
         let mut fresh = objects.clone();

@@ -206,7 +206,7 @@ fn strimzi_3749_log_recovery_is_waited_for_and_never_cut_short() {
     for health in [Some(healthy(0)), None] {
         let plan = next(&all, health.as_ref());
         assert!(plan.replace.is_empty());
-        assert_eq!(words(&plan), ["broker 2 is recovering its log"]);
+        assert_eq!(words(&plan), ["broker 2 is reading its log after a start"]);
     }
 }
 

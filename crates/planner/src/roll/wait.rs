@@ -13,7 +13,8 @@ pub enum Wait {
     NotReady(BTreeSet<u32>),
     /// These nodes' pods must be gone before they can be made anew.
     Terminating(BTreeSet<u32>),
-    /// These brokers read their logs after a hard stop, which takes its time.
+    /// These brokers read their logs after a start, which takes its time after a
+    /// hard stop.
     Recovering(BTreeSet<u32>),
     /// Kafka must be asked whether it can spare a node.
     HealthUnknown,
@@ -66,7 +67,7 @@ impl fmt::Display for Wait {
                 } else {
                     "their logs"
                 };
-                write!(f, "{} recovering {log}", nodes("broker", ids))
+                write!(f, "{} reading {log} after a start", nodes("broker", ids))
             }
             Self::HealthUnknown => f.write_str("Kafka cannot be asked whether it can spare a node"),
             Self::NoActiveController => {

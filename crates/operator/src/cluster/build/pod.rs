@@ -1,7 +1,9 @@
 //! A node's pod.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapVolumeSource, Container, EmptyDirVolumeSource,
+    Affinity, ConfigMap, ConfigMapVolumeSource, Container, EmptyDirVolumeSource,
     PersistentVolumeClaimVolumeSource, Pod, PodSecurityContext, PodSpec, ResourceRequirements,
     SeccompProfile, TopologySpreadConstraint, Volume,
 };
@@ -21,6 +23,10 @@ const RUN: RunDir<'static> = RunDir {
 };
 const CONFIG_DIR: &str = "/etc/tubeway";
 const DATA_DIR: &str = "/var/lib/kafka";
+/// Before the number of a disk beside the first: in the name of its volume, and
+/// in that of the variable that says where it is.
+const DISK: &str = "disk-";
+const DISK_VARIABLE: &str = "TUBEWAY_DISK_";
 /// User and group of everything in the pod; any that is not root will do.
 const USER: i64 = 10001;
 /// A broker hands over its partitions before it stops, for which Kafka itself
@@ -40,6 +46,7 @@ pub(super) fn build(node: NodeInputs<'_>, config: &ConfigMap) -> Pod {
     let spec = spec(node, &name);
     let mut metadata = node.meta(name);
     let labels = metadata.labels.get_or_insert_default();
+    labels.extend(node.pool.pod.labels.clone());
     for (role, label) in [
         (NodeRole::Broker, labels::BROKER),
         (NodeRole::Controller, labels::CONTROLLER),
@@ -64,7 +71,12 @@ pub(super) fn build(node: NodeInputs<'_>, config: &ConfigMap) -> Pod {
     if !node.pool.restart.is_empty() {
         digest = meta::digest(&[&digest, &node.pool.restart]);
     }
-    metadata.annotations = Some([(labels::SPEC_HASH.to_owned(), digest)].into());
+    let mut annotations = node.pool.pod.annotations.clone();
+    if !annotations.is_empty() {
+        digest = meta::digest(&[&digest, &annotations]);
+    }
+    annotations.insert(labels::SPEC_HASH.to_owned(), digest);
+    metadata.annotations = Some(annotations);
     metadata.owner_references = Some(vec![node.owner()]);
     Pod {
         metadata,
@@ -85,10 +97,18 @@ fn spec(node: NodeInputs<'_>, name: &str) -> PodSpec {
         id: node.id,
         run: RUN,
     };
+    let place = &node.pool.pod;
     PodSpec {
+        node_selector: (!place.node_selector.is_empty()).then(|| place.node_selector.clone()),
+        tolerations: (!place.tolerations.is_empty()).then(|| place.tolerations.clone()),
+        affinity: place.node_affinity.clone().map(|node_affinity| Affinity {
+            node_affinity: Some(node_affinity),
+            ..Affinity::default()
+        }),
+        priority_class_name: place.priority_class_name.clone(),
         init_containers: Some(vec![sidecar_container(&settings, role)]),
         containers: vec![kafka_container(node)],
-        volumes: Some(volumes(name, &settings)),
+        volumes: Some(volumes(node, name, &settings)),
         service_account_name: Some(names::service_account(&cluster.key.name)),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -123,38 +143,78 @@ fn kafka_container(node: NodeInputs<'_>) -> Container {
         "{}:{}",
         node.all.config.images.kafka, node.all.cluster.version
     );
+    let mut env = vec![
+        field_env("POD_IP", "status.podIP"),
+        env("TUBEWAY_LOOPBACK", "127.0.0.1"),
+        env("TUBEWAY_CONFIG_DIR", CONFIG_DIR),
+        env("TUBEWAY_RUN_DIR", RUN.path),
+        env("TUBEWAY_DATA_DIR", DATA_DIR),
+        env("KAFKA_LIBS", "/opt/kafka/libs"),
+        env("KAFKA_JVM_OPTS", node.pool.jvm_flags.join(" ")),
+        env("KAFKA_LOG_LEVELS", node.pool.loggers.join(",")),
+    ];
+    let mut mounts = vec![
+        mount("config", CONFIG_DIR, true),
+        mount("data", DATA_DIR, false),
+        mount(RUN.volume, RUN.path, false),
+        mount("tmp", "/tmp", false),
+    ];
+    for disk in node.disks() {
+        env.push(self::env(&disk_variable(disk), disk_dir(disk)));
+        mounts.push(mount(&disk_volume(disk), &disk_dir(disk), false));
+    }
     Container {
         name: names::KAFKA_CONTAINER.to_owned(),
         image: Some(image),
         image_pull_policy: Some("IfNotPresent".to_owned()),
         command: Some(vec!["tubeway-launcher".to_owned(), "run".to_owned()]),
-        env: Some(vec![
-            field_env("POD_IP", "status.podIP"),
-            env("TUBEWAY_LOOPBACK", "127.0.0.1"),
-            env("TUBEWAY_CONFIG_DIR", CONFIG_DIR),
-            env("TUBEWAY_RUN_DIR", RUN.path),
-            env("TUBEWAY_DATA_DIR", DATA_DIR),
-            env("KAFKA_LIBS", "/opt/kafka/libs"),
-            env("KAFKA_JVM_OPTS", node.pool.jvm_flags.join(" ")),
-            env("KAFKA_LOG_LEVELS", node.pool.loggers.join(",")),
-        ]),
+        env: Some(env),
         resources: Some(ResourceRequirements {
             requests: (!resources.requests.is_empty()).then(|| resources.requests.clone()),
             limits: (!resources.limits.is_empty()).then(|| resources.limits.clone()),
             ..ResourceRequirements::default()
         }),
         security_context: Some(restricted()),
-        volume_mounts: Some(vec![
-            mount("config", CONFIG_DIR, true),
-            mount("data", DATA_DIR, false),
-            mount(RUN.volume, RUN.path, false),
-            mount("tmp", "/tmp", false),
-        ]),
+        volume_mounts: Some(mounts),
         ..Container::default()
     }
 }
 
-fn volumes(pod: &str, sidecar: &SidecarSettings) -> Vec<Volume> {
+/// The variable that says where a disk beside the first is.
+pub(super) fn disk_variable(disk: u32) -> String {
+    format!("{DISK_VARIABLE}{disk}")
+}
+
+/// Disks beside the first that a pod has.
+pub fn disks_of(pod: &Pod) -> BTreeSet<u32> {
+    let volumes = pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.volumes.iter().flatten());
+    let disks = volumes.filter_map(|volume| volume.name.strip_prefix(DISK)?.parse().ok());
+    disks.collect()
+}
+
+fn disk_volume(disk: u32) -> String {
+    format!("{DISK}{disk}")
+}
+
+fn disk_dir(disk: u32) -> String {
+    format!("{DATA_DIR}-{disk}")
+}
+
+fn claim_volume(name: String, claim_name: String) -> Volume {
+    Volume {
+        name,
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name,
+            ..PersistentVolumeClaimVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+fn volumes(node: NodeInputs<'_>, pod: &str, sidecar: &SidecarSettings) -> Vec<Volume> {
     let mut volumes = vec![
         Volume {
             name: "config".to_owned(),
@@ -164,14 +224,7 @@ fn volumes(pod: &str, sidecar: &SidecarSettings) -> Vec<Volume> {
             }),
             ..Volume::default()
         },
-        Volume {
-            name: "data".to_owned(),
-            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                claim_name: names::claim(pod),
-                ..PersistentVolumeClaimVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
+        claim_volume("data".to_owned(), names::claim(pod)),
         Volume {
             name: RUN.volume.to_owned(),
             // Secrets of the pod: never on a disk.
@@ -187,6 +240,8 @@ fn volumes(pod: &str, sidecar: &SidecarSettings) -> Vec<Volume> {
             ..Volume::default()
         },
     ];
+    let disks = node.disks().into_iter();
+    volumes.extend(disks.map(|disk| claim_volume(disk_volume(disk), names::disk_claim(pod, disk))));
     volumes.extend(sidecar_volumes(sidecar));
     volumes
 }

@@ -7,6 +7,7 @@ use tubeway_api::NodeRole;
 use tubeway_config::ports;
 
 use super::NodeInputs;
+use super::pod::disk_variable;
 use crate::cluster::names;
 
 /// Below this heap the log cleaner's default buffer (128 MB) would take most
@@ -86,13 +87,30 @@ fn mesh(node: NodeInputs<'_>) -> Vec<(String, String)> {
             "controller.quorum.bootstrap.servers",
             bootstrap_servers(node),
         ),
-        ("log.dirs", "$(TUBEWAY_DATA_DIR)/log".to_owned()),
+        ("log.dirs", log_dirs(node)),
     ];
+    if !node.disks().is_empty() {
+        // On the disk that stays, whichever others come and go.
+        options.push(("metadata.log.dir", first_log_dir()));
+    }
     options.extend(access(node));
     let options = options.into_iter();
     options
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
+}
+
+fn first_log_dir() -> String {
+    format!("$(TUBEWAY_DATA_DIR)/{}", names::log_folder(0))
+}
+
+fn log_dirs(node: NodeInputs<'_>) -> String {
+    let more = node.disks().into_iter().map(|disk| {
+        let variable = disk_variable(disk);
+        format!("$({variable})/{}", names::log_folder(disk))
+    });
+    let dirs: Vec<_> = std::iter::once(first_log_dir()).chain(more).collect();
+    dirs.join(",")
 }
 
 /// Who may log in how, and who may do what.

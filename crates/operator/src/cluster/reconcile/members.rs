@@ -84,6 +84,13 @@ impl Look<'_> {
         for id in &change.joined {
             self.stand(*id, Standing::Member).await?;
         }
+        for (topic, (done, refused)) in change.topics {
+            let Some(wanted) = situation.replication.get(&topic) else {
+                continue;
+            };
+            let replication = &self.ctx.replication;
+            replication.answer(&self.key, (&topic, *wanted), done, refused);
+        }
         Ok(progress)
     }
 
@@ -143,8 +150,14 @@ impl Look<'_> {
             }
         }
         for claim in self.observed.claims.values() {
-            let empty = Standing::of(claim) == Standing::Left { empty: true };
-            if empty && node_id(claim).is_some_and(is_gone) && self.goes_when_empty(claim) {
+            // Those of further disks come before that of the first, which says
+            // how it is about all: by their names.
+            let empty = node_id(claim)
+                .is_some_and(|id| self.observed.standing(id) == Standing::Left { empty: true });
+            let kept = claim.annotations().get(labels::DISK_STANDING);
+            let kept = kept.is_some_and(|standing| standing == labels::DISK_LEFT);
+            if empty && !kept && node_id(claim).is_some_and(is_gone) && self.goes_when_empty(claim)
+            {
                 self.write.delete(claim).await?;
             }
         }

@@ -32,6 +32,9 @@ impl Look<'_> {
                 continue;
             }
             self.write.apply(&node.claim, claim).await?;
+            if self.apply_disks(node).await? {
+                continue;
+            }
             if plan.create.contains(id) {
                 self.create_node(node, claim.is_some()).await?;
             } else if self
@@ -61,6 +64,22 @@ impl Look<'_> {
                 .await;
         }
         Ok(())
+    }
+
+    /// Makes the claims of a node's disks beside the first; whether one of them
+    /// has lost its volume, so that the node waits for another.
+    async fn apply_disks(&self, node: &NodeObjects) -> Result<bool> {
+        let mut lost = false;
+        for disk in &node.disks {
+            let claim = self.observed.claims.get(&disk.name_any());
+            if let Some(claim) = claim.filter(|claim| self.is_lost(claim, node)) {
+                self.give_up(claim, self.pod(node)).await?;
+                lost = true;
+            } else {
+                self.write.apply(disk, claim).await?;
+            }
+        }
+        Ok(lost)
     }
 
     /// Whether there is no volume behind the claim any more. A broker that serves

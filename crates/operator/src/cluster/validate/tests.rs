@@ -124,6 +124,31 @@ fn every_problem_is_named_at_once() {
 }
 
 #[test]
+fn disks_have_numbers_of_their_own_and_brokers() {
+    let cluster = cluster(json!({ "version": "4.3.1" }));
+    let found = |volumes: serde_json::Value, roles: serde_json::Value| {
+        let storage = json!({ "size": "1Gi", "volumes": volumes });
+        fields(validate(
+            &cluster,
+            pool(&json!({ "storage": storage, "roles": roles })),
+        ))
+    };
+    let both = json!(["broker", "controller"]);
+    let at = |field: &str| format!("KafkaNodePool/a spec.storage.{field}");
+    for volumes in [
+        json!([{ "id": 0, "size": "1Gi" }]),
+        json!([{ "id": 100, "size": "1Gi" }]),
+        json!([{ "id": 1, "size": "1Gi" }, { "id": 1, "size": "2Gi" }]),
+    ] {
+        assert_eq!(found(volumes, both.clone()), [at("volumes[].id")]);
+    }
+    let zero = json!([{ "id": 7, "size": "0" }]);
+    assert_eq!(found(zero, both), [at("volumes[7].size")]);
+    let one = json!([{ "id": 1, "size": "1Gi" }]);
+    assert_eq!(found(one, json!(["controller"])), [at("volumes")]);
+}
+
+#[test]
 fn a_problem_says_field_value_and_what_is_allowed() {
     let cluster = cluster(json!({ "version": "latest" }));
     let error = validate(&cluster, pool(&json!({}))).unwrap_err();

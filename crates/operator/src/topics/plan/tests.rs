@@ -94,17 +94,6 @@ fn partitions_only_grow() {
 }
 
 #[test]
-fn other_replicas_are_said_and_options_are_applied_all_the_same() {
-    let wanted = wanted(&json!({"replicas": 3, "config": {"retention.ms": "1"}}));
-    let (_, config, unsupported) = changes(&wanted, &actual(1, 2, &[]));
-    assert!(
-        unsupported[0].contains("2 replicas and not 3"),
-        "{unsupported:?}"
-    );
-    assert_eq!(config, ["retention.ms=1"]);
-}
-
-#[test]
 fn options_follow_the_spec_and_what_tools_set_stays() {
     use ConfigSource::{Default, Static, Topic};
     let wanted = wanted(&json!({"config": {

@@ -20,9 +20,6 @@ use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult,
 };
-use kafka_protocol::messages::describe_log_dirs_response::{
-    DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
-};
 use kafka_protocol::messages::describe_quorum_response::{PartitionData, ReplicaState, TopicData};
 use kafka_protocol::messages::incremental_alter_configs_request::AlterableConfig;
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
@@ -34,6 +31,7 @@ use kafka_protocol::messages::metadata_response::{
 };
 use kafka_protocol::messages::{BrokerId, TopicName};
 
+pub(crate) use super::disks::{describe_log_dirs, move_between_disks};
 use super::kafka::{Acl, Kafka, Topic};
 use super::wire::{api_versions, text};
 
@@ -444,31 +442,6 @@ pub(crate) fn describe_cluster(
     k::DescribeClusterResponse::default()
         .with_error_code(refusal.unwrap_or(0))
         .with_brokers(brokers.collect())
-}
-
-pub(crate) fn describe_log_dirs(
-    kafka: &mut Kafka,
-    _: &k::DescribeLogDirsRequest,
-    refusal: Option<i16>,
-) -> k::DescribeLogDirsResponse {
-    let topics = kafka.topics.iter().map(|(name, topic)| {
-        let partitions = topic.partitions.iter().enumerate();
-        let here = partitions.filter(|(_, p)| p.replicas.contains(&kafka.asked));
-        let here = here.map(|(index, _)| {
-            DescribeLogDirsPartition::default()
-                .with_partition_index(index as i32)
-                .with_partition_size(1000)
-        });
-        DescribeLogDirsTopic::default()
-            .with_name(TopicName(text(name)))
-            .with_partitions(here.collect())
-    });
-    let dir = DescribeLogDirsResult::default()
-        .with_log_dir(text("/data"))
-        .with_topics(topics.collect());
-    k::DescribeLogDirsResponse::default()
-        .with_error_code(refusal.unwrap_or(0))
-        .with_results(vec![dir])
 }
 
 pub(crate) fn reassign(

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
+use super::disks::Disks;
+
 /// `min.insync.replicas` of topics that say nothing else.
 const MIN_IN_SYNC: usize = 2;
 
@@ -52,6 +54,8 @@ pub(crate) struct Kafka {
     pub(crate) registered: BTreeSet<u32>,
     /// Features that were brought to a level; `metadata.version` begins at the newest.
     pub(crate) features: BTreeMap<String, i16>,
+    /// Their disks.
+    pub(crate) disks: Disks,
     /// The broker that is being asked.
     pub(crate) asked: u32,
     /// What was made and taken away, and how often.

@@ -1,5 +1,7 @@
 //! A kubelet that makes pods run, and ends them, without running anything.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -53,7 +55,13 @@ pub(crate) async fn step(api: &Namespace, kafka: &SimKafka) -> bool {
             );
             let claim = api.get(&claim).await.unwrap_or_default();
             let directory = text(&claim["metadata"]["uid"]).parse().unwrap_or_default();
-            kafka.kafka(|kafka| id.map(|id| kafka.start(id, broker, controller, directory)));
+            let disks = disks_of(&pod);
+            kafka.kafka(|kafka| {
+                id.map(|id| {
+                    kafka.start(id, broker, controller, directory);
+                    kafka.mount(id, disks);
+                })
+            });
         }
     }
     kafka.kafka(|kafka| {
@@ -65,6 +73,13 @@ pub(crate) async fn step(api: &Namespace, kafka: &SimKafka) -> bool {
         }
     });
     moved
+}
+
+/// Disks beside the first.
+fn disks_of(pod: &Value) -> BTreeSet<u32> {
+    let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+    let disks = volumes.filter_map(|v| text(&v["name"]).strip_prefix("disk-")?.parse().ok());
+    disks.collect()
 }
 
 /// The quorum begins with the controllers that it is founded with.

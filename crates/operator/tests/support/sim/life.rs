@@ -108,6 +108,7 @@ fn keep_access(ctx: &Context, tasks: &mut JoinSet<()>) {
         client: ctx.client.clone(),
         stores,
         admins: ctx.admins.clone(),
+        replication: ctx.replication.clone(),
     };
     tasks.spawn(async move {
         let _ = topics::controller(topics, std::future::pending()).await;

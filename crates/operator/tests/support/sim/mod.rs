@@ -11,6 +11,7 @@
 pub(crate) mod answers;
 pub(crate) mod api;
 pub(crate) mod canonical;
+mod disks;
 pub(crate) mod kafka;
 pub(crate) mod kubelet;
 pub(crate) mod life;

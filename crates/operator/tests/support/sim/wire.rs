@@ -139,6 +139,7 @@ impl SimKafka {
             ElectLeadersRequest elect_leaders
             DescribeClusterRequest describe_cluster
             DescribeLogDirsRequest describe_log_dirs
+            AlterReplicaLogDirsRequest move_between_disks
             AlterPartitionReassignmentsRequest reassign
             ListPartitionReassignmentsRequest list_reassignments
             AddRaftVoterRequest add_voter

@@ -293,6 +293,10 @@ impl<'a> World<'a> {
                     .push("the operator took the quorum".to_owned());
             }
         }
+        let lost = self
+            .kafka
+            .kafka(|kafka| std::mem::take(&mut kafka.disks.lost));
+        self.problems.extend(lost);
         let caught_up = self.kafka.kafka(super::kafka::Kafka::step);
         moved || caught_up
     }
@@ -396,7 +400,12 @@ impl<'a> World<'a> {
             }
             if path.contains("/persistentvolumeclaims/") {
                 let id = path.rsplit('-').next().and_then(|id| id.parse().ok());
-                let replicas = self.kafka.kafka(|k| id.map_or(0, |id| k.replicas_on(id)));
+                let disk = path.rsplit('/').next().and_then(further_disk);
+                let replicas = self.kafka.kafka(|k| match (id, disk) {
+                    (Some(id), Some(disk)) => k.disks.on(id, disk),
+                    (Some(id), None) => k.replicas_on(id),
+                    (None, _) => 0,
+                });
                 if replicas > 0 {
                     self.problems
                         .push(format!("DELETE {path} with {replicas} replicas on it"));
@@ -404,6 +413,11 @@ impl<'a> World<'a> {
             }
         }
     }
+}
+
+/// The number of the disk that a claim is for, unless it is a node's first.
+fn further_disk(claim: &str) -> Option<u32> {
+    claim.strip_prefix("data-")?.split('-').next()?.parse().ok()
 }
 
 /// Whether a request is about state: Events are news, and may be told twice or never.
