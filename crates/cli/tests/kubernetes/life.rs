@@ -36,7 +36,14 @@ pub fn cluster(on: &mut Stage) -> Result<()> {
         "  O4: a cluster of 3 was Ready {:.1} s after it was applied",
         begun.elapsed().as_secs_f64()
     );
-    on.wait(KAFKA, "kafkacluster/demo", "condition=Progressing=false")?;
+    checked(on)
+}
+
+/// Nothing is under way any more, and nothing is wrong.
+fn checked(on: &Stage) -> Result<()> {
+    for condition in ["Progressing=false", "SidecarsInSync"] {
+        on.wait(KAFKA, "kafkacluster/demo", &format!("condition={condition}"))?;
+    }
     on.tubeway(&["check"]).map(drop)
 }
 
@@ -73,7 +80,7 @@ pub fn reckoning(on: &mut Stage) -> Result<()> {
     let load = on.load.take().context("no client was started")?;
     let report = load.end(on)?;
     println!("  {report}");
-    on.tubeway(&["check"]).map(drop)
+    checked(on)
 }
 
 /// The clusters, the operator, the kinds; what stays is the claims.
