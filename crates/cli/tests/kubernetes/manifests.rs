@@ -71,6 +71,9 @@ data:
   producer.properties: |
     enable.idempotence=true
     retries=2147483647
+    # Batches, and not a request a record: on a small machine the brokers would
+    # have no time left for anything else.
+    linger.ms=50
 ";
 
 /// A pod that runs one of Kafka's tools as `account`, once.
