@@ -42,7 +42,11 @@ pub fn cluster(on: &mut Stage) -> Result<()> {
 /// Nothing is under way any more, and nothing is wrong.
 fn checked(on: &Stage) -> Result<()> {
     for condition in ["Progressing=false", "SidecarsInSync"] {
-        on.wait(KAFKA, "kafkacluster/demo", &format!("condition={condition}"))?;
+        on.wait(
+            KAFKA,
+            "kafkacluster/demo",
+            &format!("condition={condition}"),
+        )?;
     }
     on.tubeway(&["check"]).map(drop)
 }
