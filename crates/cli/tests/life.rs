@@ -118,7 +118,7 @@ fn condition_of(on: &Installation) -> String {
 }
 
 fn transactions(on: &Installation) -> Result<()> {
-    under_transactions(on, 150_000, |on| {
+    under_transactions(on, 100_000, |on| {
         on.kubectl(&[
             "annotate",
             "-n",

@@ -56,7 +56,7 @@ pub fn clients(on: &mut Stage) -> Result<()> {
     on.apply(manifests::ACCESS)?;
     on.wait(SHOP, "kafkatopic/orders", "condition=Ready")?;
     on.wait(KAFKA, "kafkacluster/demo", "condition=AccessApplied")?;
-    let load = Load::start(on)?;
+    let mut load = Load::start(on)?;
     let pod = on.get(SHOP, "pod/reader")?;
     let sidecar = &pod["spec"]["initContainers"][0];
     ensure!(sidecar["name"] == "tubeway-sidecar", "{pod:#}");

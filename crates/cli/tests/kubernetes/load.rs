@@ -22,12 +22,16 @@ const READER: &str = "reader";
 pub struct Load {
     /// When the disturbance began that is looked at, in milliseconds since 1970.
     since: u64,
+    writers: Vec<Followed<ProducerLog>>,
+    reader: Followed<ConsumerLog>,
 }
 
-/// What the clients' logs say.
-struct Logs {
-    writers: Vec<ProducerLog>,
-    reader: ConsumerLog,
+/// A log that is read as far as it was written when somebody looked.
+#[derive(Default)]
+struct Followed<L> {
+    log: L,
+    /// Bytes of it that were read.
+    read: usize,
 }
 
 // === impl Load ===
@@ -64,7 +68,11 @@ impl Load {
             ));
         }
         stage.apply(&pods)?;
-        let load = Self { since: now()? };
+        let load = Self {
+            since: now()?,
+            writers: (0..WRITERS).map(|_| Followed::default()).collect(),
+            reader: Followed::default(),
+        };
         Self::wait_for_flow(stage, load.since)?;
         Ok(load)
     }
@@ -75,33 +83,34 @@ impl Load {
         Ok(())
     }
 
-    /// Waits until every client goes on, then checks all that was written and read
-    /// from the beginning, and says how the clients fared since the mark.
-    pub fn check(&self, stage: &Stage) -> Result<()> {
+    /// Waits until every client goes on and what was acknowledged is read, and says
+    /// how the clients fared since the mark. Whether each record is there once and in
+    /// order is seen at the end.
+    pub fn check(&mut self, stage: &Stage) -> Result<()> {
         Self::wait_for_flow(stage, now()?)?;
-        let logs = await_reader(stage)?;
-        self.say(&logs);
-        // The writers go on, and the reader has read more than they had told.
-        let told = |(number, log): (u32, ProducerLog)| {
-            let read = logs.reader.sessions.iter().flatten();
-            let read = read.filter_map(|read| read.id);
-            let seqs = read.filter(|id| id.producer == number).map(|id| id.seq);
-            log.with_unknown(number, seqs.max().unwrap_or_default())
-        };
-        let writers = (1..).zip(logs.writers.clone()).map(told).collect();
-        let logs = Logs { writers, ..logs };
-        logs.ensure_clean().map(drop)
+        self.await_reader(stage)?;
+        self.say();
+        self.ensure_no_errors()
     }
 
     /// Ends the writers, lets the reader read everything, ends it, and checks.
-    pub fn end(self, stage: &Stage) -> Result<Report> {
+    pub fn end(mut self, stage: &Stage) -> Result<Report> {
         for number in 1..=WRITERS {
             stop(stage, &writer_pod(number))?;
         }
-        let logs = await_reader(stage)?;
+        self.await_reader(stage)?;
         stop(stage, READER)?;
-        self.say(&logs);
-        logs.ensure_clean()
+        self.await_reader(stage)?;
+        self.say();
+        self.ensure_no_errors()?;
+        let sent = self.writers.into_iter().flat_map(|writer| writer.log.sent);
+        let history = History {
+            sent: sent.collect(),
+            sessions: self.reader.log.sessions,
+        };
+        let report = history.check();
+        ensure!(report.is_clean() && report.acked > 0, "{report}");
+        Ok(report)
     }
 
     fn wait_for_flow(stage: &Stage, since: u64) -> Result<()> {
@@ -121,29 +130,38 @@ impl Load {
         Ok(())
     }
 
-    fn say(&self, logs: &Logs) {
-        for (number, log) in (1..).zip(&logs.writers) {
+    fn say(&self) {
+        for (number, writer) in (1..).zip(&self.writers) {
             println!(
                 "  {}: {} acknowledged, at most {} ms between two",
                 writer_pod(number),
-                log.acked(),
-                log.longest_pause(self.since)
+                writer.log.acked(),
+                writer.log.longest_pause(self.since)
             );
         }
     }
-}
 
-// === impl Logs ===
+    /// Waits until the reader has read all that the writers have told by now.
+    fn await_reader(&mut self, stage: &Stage) -> Result<()> {
+        for (number, writer) in (1..).zip(&mut self.writers) {
+            let more = writer.more(stage, &writer_pod(number))?;
+            writer.log.go_on(&more, number);
+        }
+        eventually("all that was acknowledged is read", || {
+            let more = self.reader.more(stage, READER)?;
+            self.reader.log.go_on(&more);
+            self.ensure_read()
+        })
+    }
 
-impl Logs {
     /// Everything that was acknowledged lies behind what the reader has read.
     fn ensure_read(&self) -> Result<()> {
         let mut highest: HashMap<i32, i64> = HashMap::new();
-        for read in self.reader.sessions.iter().flatten() {
+        for read in self.reader.log.sessions.iter().flatten() {
             let highest = highest.entry(read.at.partition).or_insert(-1);
             *highest = read.at.offset.max(*highest);
         }
-        let sent = self.writers.iter().flat_map(|log| &log.sent);
+        let sent = self.writers.iter().flat_map(|writer| &writer.log.sent);
         for one in sent {
             if let Outcome::Acked(Some(Position { partition, offset })) = one.outcome {
                 let read = highest.get(&partition).copied().unwrap_or(-1);
@@ -156,42 +174,28 @@ impl Logs {
         Ok(())
     }
 
-    fn ensure_clean(&self) -> Result<Report> {
-        for (number, log) in (1..).zip(&self.writers) {
-            let pod = writer_pod(number);
-            ensure!(log.errors.is_empty(), "{pod} had errors: {:?}", log.errors);
+    fn ensure_no_errors(&self) -> Result<()> {
+        for (number, writer) in (1..).zip(&self.writers) {
+            let (pod, errors) = (writer_pod(number), &writer.log.errors);
+            ensure!(errors.is_empty(), "{pod} had errors: {errors:?}");
         }
-        let errors = &self.reader.errors;
+        let errors = &self.reader.log.errors;
         ensure!(errors.is_empty(), "{READER} had errors: {errors:?}");
-        let sent = self.writers.iter().flat_map(|log| log.sent.clone());
-        let history = History {
-            sent: sent.collect(),
-            sessions: self.reader.sessions.clone(),
-        };
-        let report = history.check();
-        ensure!(report.is_clean() && report.acked > 0, "{report}");
-        Ok(report)
+        Ok(())
     }
 }
 
-/// Waits until the reader has read all that the writers have told by now.
-fn await_reader(stage: &Stage) -> Result<Logs> {
-    let writers = read_writers(stage)?;
-    eventually("all that was acknowledged is read", || {
-        let reader = ConsumerLog::read(&stage.log(SHOP, READER, "app")?);
-        let writers = writers.clone();
-        let logs = Logs { writers, reader };
-        logs.ensure_read()?;
-        Ok(logs)
-    })
-}
+// === impl Followed ===
 
-fn read_writers(stage: &Stage) -> Result<Vec<ProducerLog>> {
-    let logs = (1..=WRITERS).map(|number| {
-        let log = stage.log(SHOP, &writer_pod(number), "app")?;
-        Ok(ProducerLog::read(&log, number))
-    });
-    logs.collect()
+impl<L> Followed<L> {
+    /// The whole lines that the client has written since.
+    fn more(&mut self, stage: &Stage, pod: &str) -> Result<String> {
+        let all = stage.log(SHOP, pod, "app")?;
+        let more = all.get(self.read..).context("the log is another one")?;
+        let whole = more.rfind('\n').map_or(0, |last| last + 1);
+        self.read += whole;
+        Ok(more[..whole].to_owned())
+    }
 }
 
 /// Has a client end in good order; its log stays.

@@ -1,8 +1,6 @@
 //! What Kafka's verifiable clients have written, read after the fact: clients that
 //! ran in pods are known by their logs.
 
-use std::collections::BTreeSet;
-
 use serde::Deserialize;
 
 use super::{Consumed, Event, verifiable};
@@ -45,6 +43,12 @@ impl ProducerLog {
     /// Reads the log of the producer with this number.
     pub fn read(log: &str, producer: u32) -> Self {
         let mut this = Self::default();
+        this.go_on(log, producer);
+        this
+    }
+
+    /// Reads what was logged since.
+    pub fn go_on(&mut self, log: &str, producer: u32) {
         for line in log.lines() {
             let Event::Sent { value, result } = verifiable::read_line(line) else {
                 continue;
@@ -57,28 +61,16 @@ impl ProducerLog {
             }
             let outcome = match result {
                 Ok(at) => {
-                    this.acked_at.extend(timestamp(line));
+                    self.acked_at.extend(timestamp(line));
                     Outcome::Acked(Some(at))
                 }
                 Err(error) => {
-                    note(&mut this.errors, error);
+                    note(&mut self.errors, error);
                     Outcome::Unknown
                 }
             };
-            this.sent.push(sent(id, outcome));
+            self.sent.push(sent(id, outcome));
         }
-        this
-    }
-
-    /// The same, with every record up to this one that it does not tell of. For a
-    /// producer that still runs, and of which more was read than it had told.
-    #[must_use]
-    pub fn with_unknown(mut self, producer: u32, up_to: u64) -> Self {
-        let known: BTreeSet<u64> = self.sent.iter().map(|sent| sent.id.seq).collect();
-        let unknown = (0..=up_to).filter(|seq| !known.contains(seq));
-        let unknown = unknown.map(|seq| sent(RecordId { producer, seq }, Outcome::Unknown));
-        self.sent.extend(unknown);
-        self
     }
 
     /// How many were acknowledged.
@@ -101,26 +93,27 @@ impl ProducerLog {
 impl ConsumerLog {
     /// Reads a log.
     pub fn read(log: &str) -> Self {
-        let mut this = Self {
-            sessions: vec![Vec::new()],
-            errors: Vec::new(),
-        };
+        let mut this = Self::default();
+        this.go_on(log);
+        this
+    }
+
+    /// Reads what was logged since.
+    pub fn go_on(&mut self, log: &str) {
         for line in log.lines() {
             match verifiable::read_line(line) {
-                Event::Read(read) => this
-                    .sessions
-                    .last_mut()
-                    .into_iter()
-                    .for_each(|s| s.push(read)),
-                Event::Reassigned => this.sessions.push(Vec::new()),
+                Event::Read(read) => match self.sessions.last_mut() {
+                    Some(session) => session.push(read),
+                    None => self.sessions.push(vec![read]),
+                },
+                Event::Reassigned => self.sessions.push(Vec::new()),
                 Event::Sent { .. } | Event::Said => {
                     if let Some(error) = failed_commit(line) {
-                        note(&mut this.errors, error);
+                        note(&mut self.errors, error);
                     }
                 }
             }
         }
-        this
     }
 }
 
@@ -178,16 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_running_producer_may_have_sent_is_unknown() {
-        let log = ProducerLog::read(WRITTEN, 3).with_unknown(3, 4);
-        let mut unknown: Vec<_> = log
-            .sent
-            .iter()
-            .filter(|s| s.outcome == Outcome::Unknown)
-            .collect();
-        unknown.sort_by_key(|sent| sent.id.seq);
-        let unknown: Vec<_> = unknown.iter().map(|sent| sent.id.seq).collect();
-        assert_eq!(unknown, [1, 3, 4]);
+    fn a_log_that_goes_on_is_read_where_reading_ended() {
+        let half = WRITTEN.find("{\"timestamp\":1900").unwrap();
+        let (mut log, whole) = (ProducerLog::default(), ProducerLog::read(WRITTEN, 3));
+        log.go_on(&WRITTEN[..half], 3);
+        assert_eq!(log.acked(), 1);
+        log.go_on(&WRITTEN[half..], 3);
+        assert_eq!((log.sent.len(), log.acked()), (whole.sent.len(), 2));
+        assert_eq!(log.longest_pause(0), 800);
     }
 
     #[test]
@@ -199,10 +190,8 @@ mod tests {
 {"timestamp":4,"name":"offsets_committed","offsets":[],"error":"no","success":false}
 "#;
         let log = ConsumerLog::read(log);
-        assert_eq!(
-            log.sessions.iter().map(Vec::len).collect::<Vec<_>>(),
-            [0, 1]
-        );
+        let sessions: Vec<_> = log.sessions.iter().map(Vec::len).collect();
+        assert_eq!(sessions, [1]);
         assert_eq!(log.errors, ["no"]);
     }
 }
