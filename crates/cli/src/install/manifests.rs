@@ -206,7 +206,8 @@ pub fn json(documents: &[Value]) -> Value {
     json!({ "apiVersion": "v1", "kind": "List", "items": documents })
 }
 
-fn list<'a>(document: &'a mut Value, at: &str) -> impl Iterator<Item = &'a mut Value> {
+/// What an array holds that may not be there.
+pub(super) fn list<'a>(document: &'a mut Value, at: &str) -> impl Iterator<Item = &'a mut Value> {
     let array = document.pointer_mut(at).and_then(Value::as_array_mut);
     array.into_iter().flatten()
 }

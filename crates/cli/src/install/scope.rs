@@ -8,7 +8,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tubeway_operator::watched::Watched;
 
-use super::manifests::{Choices, OPERATOR};
+use super::manifests::{Choices, OPERATOR, list};
 
 /// The binding of what lives in no namespace. Every installation has it.
 pub const GLOBAL: &str = "tubeway-operator-global";
@@ -34,7 +34,7 @@ pub fn scoped(mut document: Value, watched: &Watched) -> Vec<Value> {
         });
         return bindings.collect();
     }
-    for webhook in document["webhooks"].as_array_mut().into_iter().flatten() {
+    for webhook in list(&mut document, "/webhooks") {
         // None of deploy's has expressions already: a test compares with the chart.
         webhook["namespaceSelector"]["matchExpressions"] =
             json!([{"key": NAME_LABEL, "operator": "In", "values": names}]);
