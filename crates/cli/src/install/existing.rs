@@ -94,16 +94,16 @@ impl Existing {
             return Ok(());
         }
         let clusters = clusters(client).await?;
-        if own.trust_domain != wanted.trust_domain {
-            if let Some(first) = clusters.first() {
-                bail!(
-                    "the trust domain is {}, and {} Kafka clusters ({first} among them) have \
-                     identities and rules in it: it cannot become {} while they are there",
-                    own.trust_domain,
-                    clusters.len(),
-                    wanted.trust_domain
-                );
-            }
+        if own.trust_domain != wanted.trust_domain
+            && let Some(first) = clusters.first()
+        {
+            bail!(
+                "the trust domain is {}, and {} Kafka clusters ({first} among them) have \
+                 identities and rules in it: it cannot become {} while they are there",
+                own.trust_domain,
+                clusters.len(),
+                wanted.trust_domain
+            );
         }
         let (from, to) = (&own.watch_namespaces, &wanted.watch_namespaces);
         scope::leaves_none(&clusters, from, to)

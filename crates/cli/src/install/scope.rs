@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding};
 use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 use tubeway_operator::watched::Watched;
 
@@ -94,10 +94,10 @@ pub fn leaves_none(clusters: &[String], from: &Watched, to: &Watched) -> Result<
 pub async fn left_over(client: &Client, watched: &Watched) -> Result<Vec<Value>> {
     let mut left = Vec::new();
     let bindings: Api<RoleBinding> = Api::all(client.clone());
-    let named = ListParams::default().fields(&format!("metadata.name={WATCHED}"));
-    let found = bindings.list(&named).await;
+    let ours = ListParams::default().fields(&format!("metadata.name={WATCHED}"));
+    let found = bindings.list(&ours).await;
     let found = found.context("cannot list the operator's rights")?;
-    let namespaces = found.iter().filter_map(|binding| binding.namespace());
+    let namespaces = found.iter().filter_map(kube::ResourceExt::namespace);
     let names: Vec<_> = watched.names().collect();
     for namespace in namespaces.filter(|namespace| !names.contains(&namespace.as_str())) {
         left.push(json!({
