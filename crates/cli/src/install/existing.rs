@@ -113,7 +113,7 @@ impl Existing {
 /// The operator's namespace, by whom its rights are given to.
 async fn namespace(client: &Client) -> Result<Option<String>> {
     let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
-    // The latter alone has what was installed by 0.1.0.
+    // What was installed before there were two has the latter alone.
     for name in [GLOBAL, OPERATOR] {
         let binding = bindings.get_opt(name).await;
         let binding = binding.context("cannot look for an installation")?;

@@ -153,11 +153,13 @@ pub async fn upgrade(state: &State, options: &UpgradeOptions) -> Result<()> {
 async fn put(
     client: &Client,
     url: &str,
-    documents: Vec<Value>,
+    mut documents: Vec<Value>,
     choices: &Choices,
     how: &How,
 ) -> Result<()> {
-    scope::are_there(client, choices).await?;
+    scope::are_there(client, &choices.watch_namespaces, &documents).await?;
+    // The demonstration's may be among those that rights are given in.
+    documents.sort_by_key(|document| !scope::is_namespace(document));
     println!("{url}\n");
     let changes = put_all(client, documents, how).await?;
     // Not before the new rights are there.

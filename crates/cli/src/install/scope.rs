@@ -8,7 +8,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tubeway_operator::watched::Watched;
 
-use super::manifests::{Choices, OPERATOR, list};
+use super::manifests::{OPERATOR, list};
 
 /// The binding of what lives in no namespace. Every installation has it.
 pub const GLOBAL: &str = "tubeway-operator-global";
@@ -42,15 +42,16 @@ pub fn scoped(mut document: Value, watched: &Watched) -> Vec<Value> {
     vec![document]
 }
 
-/// Whether every namespace that is to be looked after is there.
+/// Whether every namespace that is to be looked after is there, or made by one of
+/// the documents.
 ///
 /// # Errors
 /// If one is not: nothing could be bound in it.
-pub async fn are_there(client: &Client, choices: &Choices) -> Result<()> {
+pub async fn are_there(client: &Client, watched: &Watched, documents: &[Value]) -> Result<()> {
     let api: Api<Namespace> = Api::all(client.clone());
-    for name in choices.watch_namespaces.names() {
-        // The operator's own is made with it.
-        if name == choices.namespace {
+    for name in watched.names() {
+        let makes = |d: &Value| is_namespace(d) && d["metadata"]["name"] == name;
+        if documents.iter().any(makes) {
             continue;
         }
         let found = api.get_opt(name).await;
@@ -64,6 +65,11 @@ pub async fn are_there(client: &Client, choices: &Choices) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a document makes a namespace.
+pub fn is_namespace(document: &Value) -> bool {
+    document["kind"] == "Namespace"
 }
 
 /// Whether the operator may look after other namespaces from now on, where these

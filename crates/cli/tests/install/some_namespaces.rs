@@ -33,6 +33,14 @@ async fn an_operator_of_some_namespaces_needs_no_rights_in_others() -> Result<()
 }
 
 fn installs(on: &Kubernetes) -> Result<()> {
+    // The demonstration makes those it needs.
+    let said = on.fails(&["install", "--dry-run", WATCH, "kafka,shop"])?;
+    contains(&said, &["no namespace kafka"])?;
+    let said = on.tubeway(&["install", "--dry-run", "--all", WATCH, "kafka,shop"])?;
+    contains(
+        &said,
+        &["created    RoleBinding kafka/tubeway-operator-watched"],
+    )?;
     on.apply(KAFKA)?;
     on.apply(SHOP)?;
     on.apply(OTHER)?;
