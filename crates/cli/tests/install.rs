@@ -1,6 +1,8 @@
 //! The command and the operator on a real Kubernetes API: a kube-apiserver with
 //! RBAC, Pod Security and the usual controllers. Nothing runs pods there.
 
+#[path = "install/some_namespaces.rs"]
+mod some_namespaces;
 mod support;
 
 use std::process::{Child, Command, Stdio};
@@ -35,16 +37,7 @@ async fn the_operator_s_rights_and_objects_are_good_for_a_real_api() -> Result<(
     let on = Kubernetes::start().await?;
     tokio::task::block_in_place(|| {
         on.tubeway(&["install", "--wait", "0s"])?;
-        // Its own pods would never run here; this one is the only operator.
-        let none = [
-            "scale",
-            "deployment",
-            "-n",
-            "tubeway-system",
-            "tubeway-operator",
-        ];
-        on.kubectl(&[&none[..], &["--replicas=0"]].concat())?;
-        let operator = Operator::start(&on)?;
+        let operator = Operator::start(&on, &[])?;
         operates(&on, &operator)
             .and_then(|()| injects(&on, &operator))
             .map_err(|error| error.context(format!("the operator said:\n{}", operator.said())))
@@ -245,7 +238,16 @@ metadata:
 // === impl Operator ===
 
 impl Operator {
-    fn start(on: &Kubernetes) -> Result<Self> {
+    /// Of an installation, in the place of its own pods, which would never run.
+    fn start(on: &Kubernetes, args: &[&str]) -> Result<Self> {
+        let none = [
+            "scale",
+            "deployment",
+            "-n",
+            "tubeway-system",
+            "tubeway-operator",
+        ];
+        on.kubectl(&[&none[..], &["--replicas=0"]].concat())?;
         let token = [
             "create",
             "token",
@@ -274,6 +276,7 @@ impl Operator {
             .args(["--namespace=tubeway-system", "--name=the-only-one"])
             .arg(format!("--grpc-listen=127.0.0.1:{grpc}"))
             .arg("--service-name=localhost")
+            .args(args)
             .arg(format!("--metrics-listen=127.0.0.1:{metrics}"))
             .env("KUBECONFIG", kubeconfig)
             .env("TUBEWAY_LOG", "info")

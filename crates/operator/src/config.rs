@@ -6,6 +6,7 @@ use std::time::Duration;
 use tubeway_policy::{SpiffeError, SpiffeId};
 
 use crate::istio::IstioConfig;
+use crate::watched::Watched;
 
 /// The operator's settings; the program's flags and environment fill them in. The
 /// defaults are the program's, but for the name, which has to be told.
@@ -31,6 +32,8 @@ pub struct Config {
     pub images: Images,
     /// Istio, for clusters whose issuer it is.
     pub istio: IstioConfig,
+    /// The namespaces that are looked after.
+    pub watched: Watched,
     /// Whether to install the kinds' definitions at the start.
     pub install_crds: bool,
     /// Whether a pod's own label says its zone, before its node's label: only
@@ -96,6 +99,7 @@ impl Default for Config {
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 15021)),
             images: Images::default(),
             istio: IstioConfig::default(),
+            watched: Watched::All,
             install_crds: false,
             zones_from_pods: false,
         }

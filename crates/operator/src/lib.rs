@@ -26,6 +26,7 @@ pub mod run;
 pub mod statuses;
 pub mod stream;
 pub mod topics;
+pub mod watched;
 pub mod webhook;
 pub mod zones;
 

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tubeway_operator::config::{Config, Images, certificate_life};
 use tubeway_operator::istio::IstioConfig;
 use tubeway_operator::run::{Listeners, run};
+use tubeway_operator::watched::Watched;
 
 /// Apache Kafka in the mesh: clusters, topics and access as Kubernetes
 /// resources.
@@ -75,6 +76,14 @@ struct Flags {
     /// File with Istio's trust bundle
     #[arg(long, env = "TUBEWAY_ISTIO_ROOTS_FILE", default_value_os_t = IstioConfig::default().roots_file)]
     istio_roots_file: PathBuf,
+    /// Namespaces to look after, with commas between them; empty for all
+    #[arg(
+        long,
+        env = "TUBEWAY_WATCH_NAMESPACES",
+        value_name = "NAMESPACES",
+        default_value_t
+    )]
+    watch_namespaces: Watched,
     /// Install the kinds' definitions first
     #[arg(long, env = "TUBEWAY_INSTALL_CRDS")]
     install_crds: bool,
@@ -135,6 +144,7 @@ impl Flags {
                 token_file: self.istio_token_file,
                 roots_file: self.istio_roots_file,
             },
+            watched: self.watch_namespaces,
             install_crds: self.install_crds,
             zones_from_pods: self.zones_from_pods,
         }

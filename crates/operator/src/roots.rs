@@ -36,7 +36,7 @@ pub async fn ensure(ctx: &Context, write: &Writer<'_>, namespace: &str) -> Resul
     Ok(())
 }
 
-/// Keeps the bundle in every namespace with a KafkaCluster or the label that
+/// Keeps the bundle in every namespace that is looked after, with a KafkaCluster or the label that
 /// asks for client sidecars, until `shutdown`.
 pub async fn controller(ctx: Context, shutdown: impl Future<Output = ()> + Send + Sync + 'static) {
     let client = ctx.client.clone();
@@ -46,24 +46,29 @@ pub async fn controller(ctx: Context, shutdown: impl Future<Output = ()> + Send 
         labels::MANAGER
     ));
     let changed = tokio_stream::wrappers::WatchStream::from_changes(ctx.roots.clone());
-    Controller::new(
+    let mut controller = Controller::new(
         Api::<Namespace>::all(client.clone()),
         watcher::Config::default(),
-    )
-    .watches(Api::<ConfigMap>::all(client.clone()), ours, |config_map| {
-        let namespace = config_map.namespace()?;
-        (config_map.name_any() == names::ROOTS_CONFIG_MAP).then(|| ObjectRef::new(&namespace))
-    })
-    .watches(
-        Api::<KafkaCluster>::all(client),
-        watcher::Config::default(),
-        |cluster| Some(ObjectRef::new(&cluster.namespace()?)),
-    )
-    .reconcile_all_on(changed.map(|_| ()))
-    .graceful_shutdown_on(shutdown)
-    .run(look, retry, Arc::new(ctx))
-    .for_each(|_| std::future::ready(()))
-    .await;
+    );
+    for scope in ctx.config.watched.scopes() {
+        let config_maps = scope.api::<ConfigMap>(&client);
+        let clusters = scope.api::<KafkaCluster>(&client);
+        controller = controller
+            .watches(config_maps, ours.clone(), |config_map| {
+                let namespace = config_map.namespace()?;
+                let is_bundle = config_map.name_any() == names::ROOTS_CONFIG_MAP;
+                is_bundle.then(|| ObjectRef::new(&namespace))
+            })
+            .watches(clusters, watcher::Config::default(), |cluster| {
+                Some(ObjectRef::new(&cluster.namespace()?))
+            });
+    }
+    controller
+        .reconcile_all_on(changed.map(|_| ()))
+        .graceful_shutdown_on(shutdown)
+        .run(look, retry, Arc::new(ctx))
+        .for_each(|_| std::future::ready(()))
+        .await;
 }
 
 async fn look(namespace: Arc<Namespace>, ctx: Arc<Context>) -> Result<Action> {
@@ -75,10 +80,11 @@ async fn look(namespace: Arc<Namespace>, ctx: Arc<Context>) -> Result<Action> {
 }
 
 async fn keep(ctx: &Context, namespace: &Namespace) -> Result<()> {
-    if namespace.metadata.deletion_timestamp.is_some() {
+    let name = namespace.name_any();
+    let is_going = namespace.metadata.deletion_timestamp.is_some();
+    if is_going || !ctx.config.watched.contains(&name) {
         return Ok(());
     }
-    let name = namespace.name_any();
     let asked = namespace.labels().get(labels::INJECT);
     if asked.is_some_and(|value| value == labels::INJECT_ENABLED) || has_cluster(ctx, &name).await?
     {
@@ -123,5 +129,38 @@ fn config_map(namespace: &str, bundle: &str) -> ConfigMap {
         },
         data: Some([(names::ROOTS_KEY.to_owned(), bundle.to_owned())].into()),
         ..ConfigMap::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture::{FakeApi, context};
+
+    #[tokio::test]
+    async fn only_namespaces_that_are_looked_after_and_ask_for_it_have_the_bundle() {
+        let namespace = |name: &str, value: &str| -> Namespace {
+            let labels = json!({ (labels::INJECT): value });
+            serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap()
+        };
+        for (watched, name, value, written) in [
+            ("", "shop", labels::INJECT_ENABLED, true),
+            ("kafka,shop", "shop", labels::INJECT_ENABLED, true),
+            ("kafka", "shop", labels::INJECT_ENABLED, false),
+            ("kafka,shop", "shop", labels::INJECT_DISABLED, false),
+        ] {
+            let api = FakeApi::default();
+            let mut ctx = context(&api);
+            let config = crate::Config {
+                watched: watched.parse().unwrap(),
+                ..crate::Config::clone(&ctx.config)
+            };
+            ctx.config = config.into();
+            keep(&ctx, &namespace(name, value)).await.unwrap();
+            let writes = api.take_writes();
+            assert_eq!(!writes.is_empty(), written, "{watched}: {writes:?}");
+        }
     }
 }

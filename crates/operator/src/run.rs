@@ -171,7 +171,8 @@ async fn serve(
     shutdown: Signal,
 ) {
     let mut tasks = JoinSet::new();
-    let (places, watching) = Places::new(&ctx.client, ctx.config.zones_from_pods);
+    let (places, watching) =
+        Places::watching(&ctx.client, &ctx.config.watched, ctx.config.zones_from_pods);
     let zones = ZoneSource::new(places.clone(), ctx.zones.clone());
     let access = Access::new(&ctx, &operator_id, zones.clone());
     tasks.spawn(until(shutdown.clone(), watching));
@@ -196,7 +197,11 @@ async fn serve(
         // Streams have no end of their own: without this they would be cut.
         hubs.close();
     });
-    tracing::info!(namespace = ctx.config.namespace, "operator running");
+    tracing::info!(
+        namespace = ctx.config.namespace,
+        watched = %ctx.config.watched,
+        "operator running"
+    );
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "a part of the operator broke");
@@ -214,7 +219,7 @@ struct Access {
 
 impl Access {
     fn new(ctx: &Context, operator_id: &SpiffeId, zones: ZoneSource) -> Self {
-        let (stores, watches) = access::Stores::new(&ctx.client);
+        let (stores, watches) = access::Stores::watching(&ctx.client, &ctx.config.watched);
         Self {
             watches,
             rules: access::Context {

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -28,6 +29,7 @@ use uuid::Uuid;
 use crate::access::{Stores, StoresGone, rbac_topic};
 use crate::kafka_admin::{Admin, AdminDirectory};
 use crate::replication::{Progress, Replication};
+use crate::watched::Scope;
 
 mod ensure;
 mod plan;
@@ -82,11 +84,24 @@ pub async fn controller(
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) -> Result<(), StoresGone> {
     context.stores.ready().await?;
+    let shutdown = shutdown.shared();
+    let scopes = context.stores.watched().scopes().into_iter();
+    let looks = scopes.map(|scope| looks(context.clone(), scope, shutdown.clone()));
+    join_all(looks).await;
+    Ok(())
+}
+
+/// Looks after the topics of one scope.
+fn looks(
+    context: Context,
+    scope: Scope<'_>,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) -> BoxFuture<'static, ()> {
     let reached = WatchStream::from_changes(context.admins.subscribe()).map(|_| ());
     let admitted = cluster_changes(&context.stores);
     let moved = WatchStream::from_changes(context.replication.subscribe());
     Controller::new(
-        Api::<KafkaTopic>::all(context.client.clone()),
+        scope.api::<KafkaTopic>(&context.client),
         watcher::Config::default(),
     )
     .with_config(controller::Config::default().concurrency(CONCURRENCY))
@@ -103,8 +118,7 @@ pub async fn controller(
         Arc::new(context),
     )
     .for_each(|_| std::future::ready(()))
-    .await;
-    Ok(())
+    .boxed()
 }
 
 /// Says when a cluster comes, goes, is paused or admits others; not when its

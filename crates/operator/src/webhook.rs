@@ -135,6 +135,9 @@ async fn review(State(ctx): State<Context>, Json(review): Json<Review>) -> Json<
     let mut warnings = Vec::new();
     let patch = match verdict {
         Verdict::AsItIs => Ok(None),
+        Verdict::ClientOf(cluster) if !ctx.config.watched.contains(&cluster.namespace) => {
+            Err(not_watched(&cluster))
+        }
         Verdict::ClientOf(cluster) => match mesh_of(&ctx, &cluster).await {
             Ok(mesh) => {
                 if mesh.is_none() {
@@ -168,6 +171,15 @@ async fn mesh_of(ctx: &Context, cluster: &ClusterRef) -> Result<Option<MeshProvi
     let found = api.get_opt(&cluster.name).await;
     let found = found.map_err(Error::kubernetes(what))?;
     Ok(found.map(|cluster| cluster.spec.mesh.provider))
+}
+
+fn not_watched(cluster: &ClusterRef) -> String {
+    format!(
+        "{cluster} cannot be this pod's Kafka cluster: namespace {} is none of those that the \
+         operator looks after; its administrator can add it, by `tubeway upgrade \
+         --watch-namespaces` or the chart's value watchNamespaces",
+        cluster.namespace
+    )
 }
 
 fn unknown(cluster: &ClusterRef) -> String {
@@ -302,7 +314,10 @@ mod tests {
     }
 
     async fn reviewed(api: &FakeApi) -> Value {
-        let ctx = crate::fixture::context(api);
+        reviewed_by(crate::fixture::context(api)).await
+    }
+
+    async fn reviewed_by(ctx: Context) -> Value {
         let object = pod(&json!({ labels::CLIENT_OF: "kafka/main" }));
         let request = Request {
             uid: "1".to_owned(),
@@ -335,6 +350,20 @@ mod tests {
         assert_eq!(response["allowed"], true);
         let warning = response["warnings"][0].as_str().unwrap();
         assert!(warning.contains("no KafkaCluster kafka/main"), "{warning}");
+    }
+
+    #[tokio::test]
+    async fn a_client_of_a_cluster_that_is_not_looked_after_is_refused() {
+        for (watched, allowed) in [("kafka,shop", true), ("shop", false)] {
+            let mut ctx = crate::fixture::context(&FakeApi::default());
+            let config = crate::Config {
+                watched: watched.parse().unwrap(),
+                ..crate::Config::clone(&ctx.config)
+            };
+            ctx.config = config.into();
+            let response = reviewed_by(ctx).await;
+            assert_eq!(response["allowed"], allowed, "{response}");
+        }
     }
 
     #[test]

@@ -79,16 +79,72 @@ fn every_kind_is_watched_and_its_status_written() {
     }
 }
 
-fn rules() -> Vec<Value> {
+/// Where only some namespaces are looked after, the role of kinds that live in
+/// namespaces is bound in those alone.
+#[test]
+fn what_lives_in_no_namespace_is_the_global_role_s_and_nothing_else() {
+    let global: BTreeSet<_> = [
+        "namespaces",
+        "nodes",
+        "tokenreviews",
+        "clusterroles",
+        "clusterrolebindings",
+        "mutatingwebhookconfigurations",
+        "validatingwebhookconfigurations",
+    ]
+    .map(str::to_owned)
+    .into();
+    let resources = |role: &str| -> BTreeSet<String> {
+        let documents = documents().into_iter();
+        let roles =
+            documents.filter(|d| d["kind"] == "ClusterRole" && d["metadata"]["name"] == role);
+        roles
+            .flat_map(|role| rules_of(&role))
+            .flat_map(|rule| texts(&rule["resources"]))
+            .collect()
+    };
+    assert_eq!(resources("tubeway-operator-global"), global);
+    let namespaced = resources("tubeway-operator");
+    assert!(namespaced.len() > 10, "{namespaced:?}");
+    assert!(namespaced.is_disjoint(&global), "{namespaced:?}");
+    let cluster_roles = documents()
+        .into_iter()
+        .filter(|d| d["kind"] == "ClusterRole");
+    assert_eq!(cluster_roles.count(), 2);
+}
+
+#[test]
+fn each_cluster_role_is_bound_by_its_name_to_the_operator() {
+    let bindings = documents()
+        .into_iter()
+        .filter(|d| d["kind"] == "ClusterRoleBinding");
+    let bindings: Vec<_> = bindings.collect();
+    assert_eq!(bindings.len(), 2);
+    for binding in bindings {
+        assert_eq!(binding["roleRef"]["kind"], "ClusterRole");
+        assert_eq!(binding["roleRef"]["name"], binding["metadata"]["name"]);
+        let subjects = binding["subjects"].as_array().unwrap();
+        assert_eq!(subjects.len(), 1, "{binding}");
+        assert_eq!(subjects[0]["kind"], "ServiceAccount");
+        assert_eq!(subjects[0]["name"], "tubeway-operator");
+    }
+}
+
+fn documents() -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/rbac.yaml");
     let text = fs::read_to_string(path).unwrap();
-    let documents = text.split("\n---\n").map(|document| {
-        let document: Value = serde_saphyr::from_str(document).unwrap();
-        document
-    });
+    let documents = text.split("\n---\n");
     documents
-        .flat_map(|document| document["rules"].as_array().cloned().unwrap_or_default())
+        .map(|document| serde_saphyr::from_str(document).unwrap())
         .collect()
+}
+
+fn rules() -> Vec<Value> {
+    documents().iter().flat_map(rules_of).collect()
+}
+
+fn rules_of(document: &Value) -> Vec<Value> {
+    document["rules"].as_array().cloned().unwrap_or_default()
 }
 
 fn texts(value: &Value) -> Vec<String> {

@@ -21,7 +21,7 @@ type Edit = (&'static str, &'static str);
 
 /// Whoever only renders the chart may want its namespace; Helm's own is the
 /// release's, and is there before.
-const RIGHTS: [Edit; 2] = [
+const RIGHTS: [Edit; 3] = [
     (
         "apiVersion: v1
 kind: Namespace
@@ -49,6 +49,60 @@ metadata:
   namespace: tubeway-system
   annotations:
     helm.sh/resource-policy: keep
+",
+    ),
+    (
+        "apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: tubeway-operator
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: tubeway-operator
+subjects:
+- kind: ServiceAccount
+  name: tubeway-operator
+  namespace: tubeway-system
+",
+        "{{- range .Values.watchNamespaces | sortAlpha }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: tubeway-operator-watched
+  namespace: {{ . | quote }}
+{{- include \"tubeway.binds\" $ }}
+{{- else }}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: tubeway-operator
+{{- include \"tubeway.binds\" $ }}
+{{- end }}
+",
+    ),
+];
+
+/// Of namespaces that nobody looks after the operator is not asked.
+const WEBHOOKS: [Edit; 2] = [
+    (
+        "      kafka.tubeway.dev/inject: enabled
+",
+        "      kafka.tubeway.dev/inject: enabled
+    {{- with include \"tubeway.watched\" . }}
+    {{- . | nindent 4 }}
+    {{- end }}
+",
+    ),
+    (
+        "  sideEffects: NoneOnDryRun
+",
+        "  sideEffects: NoneOnDryRun
+  {{- with include \"tubeway.watched\" . }}
+  namespaceSelector:
+    {{- . | nindent 4 }}
+  {{- end }}
 ",
     ),
 ];
@@ -84,6 +138,12 @@ const OPERATOR: [Edit; 6] = [
         - --cert-ttl={{ .Values.certificates.ttl }}
         - --proxy-image={{ include \"tubeway.image\" (list . \"proxy\") }}
         - --kafka-image={{ include \"tubeway.repository\" (list . \"kafka\") }}
+        {{- with .Values.watchNamespaces }}
+        - --watch-namespaces={{ sortAlpha . | join \",\" }}
+        {{- end }}
+        {{- with include \"tubeway.istio\" . }}
+        {{- . | nindent 8 }}
+        {{- end }}
 ",
     ),
     (
@@ -136,7 +196,7 @@ fn files() -> anyhow::Result<Vec<(PathBuf, String)>> {
     }
     let edited: [(_, &[Edit]); 3] = [
         ("rbac.yaml", &RIGHTS),
-        ("webhook.yaml", &[]),
+        ("webhook.yaml", &WEBHOOKS),
         ("operator.yaml", &OPERATOR),
     ];
     for (name, edits) in edited {

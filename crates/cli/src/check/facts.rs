@@ -4,12 +4,14 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt, discovery};
+use tubeway_operator::watched::Watched;
 
-use crate::install::{Existing, GROUP, OPERATOR};
+use crate::install::{Existing, GROUP, OPERATOR, WATCHED};
 
 /// What an installation creates, and so what installing it takes.
 pub const RIGHTS: [(&str, &str, &str); 7] = [
@@ -39,6 +41,9 @@ const AUTHORITY: &str = "tubeway-ca";
 /// Something that was looked for: there or not, or why that is not known.
 pub type Looked<T> = Result<T, String>;
 
+/// A kind, and the objects of it.
+pub type Found = (&'static str, Looked<Vec<DynamicObject>>);
+
 /// What was found.
 pub struct Facts {
     /// The server's address.
@@ -57,8 +62,10 @@ pub struct Facts {
     pub authority: Looked<Option<bool>>,
     /// Namespaces that have the roots to check certificates with.
     pub roots: Looked<Vec<String>>,
+    /// Namespaces in which the operator has rights there alone.
+    pub bound: Looked<Vec<String>>,
     /// Objects of the project's kinds.
-    pub objects: Vec<(&'static str, Looked<Vec<DynamicObject>>)>,
+    pub objects: Vec<Found>,
 }
 
 // === impl Facts ===
@@ -95,7 +102,16 @@ impl Facts {
             definitions: Ok(Vec::new()),
             authority: Ok(None),
             roots: Ok(Vec::new()),
+            bound: Ok(Vec::new()),
             objects: Vec::new(),
+        }
+    }
+
+    /// The namespaces that the operator looks after, as far as that is known.
+    pub fn watched(&self) -> &Watched {
+        match &self.existing {
+            Ok(Some(existing)) => &existing.choices.watch_namespaces,
+            _ => &Watched::All,
         }
     }
 
@@ -123,6 +139,10 @@ impl Facts {
         ));
         let maps = maps.list(&named).await.map_err(said);
         self.roots = maps.map(|maps| maps.iter().filter_map(ResourceExt::namespace).collect());
+        let bindings: Api<RoleBinding> = Api::all(client.clone());
+        let named = ListParams::default().fields(&format!("metadata.name={WATCHED}"));
+        let bindings = bindings.list(&named).await.map_err(said);
+        self.bound = bindings.map(|all| all.iter().filter_map(ResourceExt::namespace).collect());
     }
 }
 

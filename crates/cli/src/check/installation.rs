@@ -2,6 +2,7 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::ResourceExt as _;
+use tubeway_operator::watched::Watched;
 
 use super::facts::Facts;
 use super::report::{Outcome, Report};
@@ -14,6 +15,7 @@ const UPGRADE: &str = "`tubeway upgrade` brings it to this version";
 pub fn check(facts: &Facts, report: &mut Report) {
     kinds(facts, report);
     operator(facts, report);
+    rights(facts, report);
     let key = match &facts.authority {
         Ok(Some(true)) => Outcome::Well,
         Ok(Some(false)) => Outcome::failed(
@@ -105,6 +107,33 @@ fn operator(facts: &Facts, report: &mut Report) {
     }
 }
 
+/// Where only some namespaces are looked after, the rights are in each of them.
+fn rights(facts: &Facts, report: &mut Report) {
+    if *facts.watched() == Watched::All {
+        return;
+    }
+    let outcome = match &facts.bound {
+        Ok(bound) => {
+            let names = facts.watched().names();
+            let without: Vec<_> = names
+                .filter(|name| !bound.iter().any(|b| b == name))
+                .collect();
+            if without.is_empty() {
+                Outcome::Well
+            } else {
+                Outcome::failed(
+                    format!("namespaces without them: {}", without.join(", ")),
+                    "`tubeway upgrade` gives them again; name the namespaces that are there by \
+                     --watch-namespaces if one of these is gone",
+                )
+            }
+        }
+        Err(error) => Outcome::doubtful(error, "you need the right to list RoleBindings"),
+    };
+    let name = format!("it has its rights in {}", facts.watched());
+    report.add(GROUP, name, outcome);
+}
+
 fn is_established(crd: &CustomResourceDefinition) -> bool {
     let status = crd.status.as_ref();
     let conditions = status.and_then(|s| s.conditions.as_ref());
@@ -128,7 +157,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::install::{Choices, Existing};
+    use crate::install::{Choices, Existing, Istio};
 
     fn established(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
         let status = json!({"acceptedNames": {"kind": "", "plural": ""}, "storedVersions": [], "conditions": [
@@ -147,6 +176,8 @@ mod tests {
                     tag: env!("CARGO_PKG_VERSION").to_owned(),
                     trust_domain: "cluster.local".to_owned(),
                     cert_ttl: "24h".to_owned(),
+                    watch_namespaces: Watched::All,
+                    istio: Istio::default(),
                 },
                 release: None,
                 runs: Ok(()),
@@ -168,6 +199,24 @@ mod tests {
         check(&facts, &mut report);
         let wrong = report.count(|outcome| *outcome != Outcome::Well);
         format!("{wrong}\n{report}")
+    }
+
+    #[test]
+    fn a_namespace_without_rights_is_named() {
+        for (bound, wrong) in [(&["kafka", "shop"][..], "0\n"), (&["kafka", "old"], "1\n")] {
+            let said = said(|facts| {
+                if let Ok(Some(existing)) = &mut facts.existing {
+                    existing.choices.watch_namespaces = "kafka,shop".parse().unwrap();
+                }
+                facts.bound = Ok(bound.iter().map(|&name| name.to_owned()).collect());
+            });
+            assert!(said.starts_with(wrong), "{said}");
+            assert_eq!(
+                said.contains("without them: shop\n"),
+                wrong == "1\n",
+                "{said}"
+            );
+        }
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! What users have asked for, and how it is doing. Pure.
 
+use std::collections::BTreeSet;
+
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use serde_json::Value;
+use tubeway_operator::watched::Watched;
 
-use super::facts::Facts;
+use super::facts::{Facts, Found};
 use super::report::{Outcome, Report};
 
 const GROUP: &str = "resources";
@@ -24,24 +27,74 @@ pub fn check(facts: &Facts, report: &mut Report) {
                 continue;
             }
         };
+        // Nobody looks at the others.
+        let objects: Vec<_> = objects
+            .iter()
+            .filter(|object| is_watched(facts, object))
+            .collect();
         let name = match objects.len() {
             0 => continue,
             1 => format!("the one {kind} is ready"),
             n => format!("all {n} {kind}s are ready"),
         };
-        report.add(GROUP, name, judge(kind, objects));
+        report.add(GROUP, name, judge(kind, &objects));
     }
+    unwatched(facts, report);
     namespaces(facts, report);
 }
 
-fn judge(kind: &str, objects: &[DynamicObject]) -> Outcome {
-    let named = |object: &DynamicObject| {
+fn is_watched(facts: &Facts, object: &DynamicObject) -> bool {
+    facts
+        .watched()
+        .contains(&object.namespace().unwrap_or_default())
+}
+
+/// Where only some namespaces are looked after, there is nothing in others.
+fn unwatched(facts: &Facts, report: &mut Report) {
+    let watched = facts.watched();
+    if *watched != Watched::All {
+        let name = format!("all are in namespaces that are looked after ({watched})");
+        report.add(GROUP, name, judge_places(watched, &facts.objects));
+    }
+}
+
+fn judge_places(watched: &Watched, all: &[Found]) -> Outcome {
+    let mut outside = Vec::new();
+    let mut wanted: BTreeSet<_> = watched.names().map(str::to_owned).collect();
+    for (kind, objects) in all {
+        for object in objects.iter().flatten() {
+            let namespace = object.namespace().unwrap_or_default();
+            if !watched.contains(&namespace) {
+                outside.push(format!("{kind} {}", named(object)));
+                wanted.insert(namespace);
+            }
+        }
+    }
+    if outside.is_empty() {
+        return Outcome::Well;
+    }
+    let more = outside.len().saturating_sub(NAMED);
+    outside.truncate(NAMED);
+    if more > 0 {
+        outside.push(format!("and {more} more"));
+    }
+    let wanted: Vec<_> = wanted.into_iter().collect();
+    Outcome::failed(
+        outside.join("\n    "),
         format!(
-            "{}/{}",
-            object.namespace().unwrap_or_default(),
-            object.name_any()
-        )
-    };
+            "`tubeway upgrade --watch-namespaces {}`, or the chart's value watchNamespaces, has \
+             the operator look after them; or delete them",
+            wanted.join(",")
+        ),
+    )
+}
+
+fn named(object: &DynamicObject) -> String {
+    let namespace = object.namespace().unwrap_or_default();
+    format!("{namespace}/{}", object.name_any())
+}
+
+fn judge(kind: &str, objects: &[&DynamicObject]) -> Outcome {
     let wrong: Vec<_> = objects
         .iter()
         .filter_map(|object| complaint(object).map(|why| (named(object), why)))
@@ -104,7 +157,8 @@ fn namespaces(facts: &Facts, report: &mut Report) {
             return report.add(GROUP, "the mesh's roots are where clusters are", outcome);
         }
     };
-    let mut without: Vec<_> = clusters.iter().filter_map(ResourceExt::namespace).collect();
+    let clusters = clusters.iter().filter(|cluster| is_watched(facts, cluster));
+    let mut without: Vec<_> = clusters.filter_map(ResourceExt::namespace).collect();
     without.sort();
     without.dedup();
     without.retain(|namespace| !roots.contains(namespace));
@@ -145,16 +199,13 @@ mod tests {
     #[test]
     fn what_is_not_ready_is_named_with_its_reason() {
         let good = object("good", &ready("True", 2));
-        assert_eq!(
-            judge("KafkaTopic", std::slice::from_ref(&good)),
-            Outcome::Well
-        );
+        assert_eq!(judge("KafkaTopic", &[&good]), Outcome::Well);
         let bad = object("bad", &ready("False", 2));
         let expected = Outcome::failed(
             "shop/bad: not Ready (KafkaError): it said no",
             "`kubectl describe kafkatopic -n shop bad` has its conditions and events",
         );
-        assert_eq!(judge("KafkaTopic", &[good, bad]), expected);
+        assert_eq!(judge("KafkaTopic", &[&good, &bad]), expected);
     }
 
     #[test]
@@ -166,10 +217,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_where_nobody_looks_is_named_with_what_to_do() {
+        let objects = || vec![("KafkaTopic", Ok(vec![object("a", &Value::Null)]))];
+        let watched = "kafka,shop".parse().unwrap();
+        assert_eq!(judge_places(&watched, &objects()), Outcome::Well);
+        let Outcome::Failed { found, remedy } = judge_places(&"kafka".parse().unwrap(), &objects())
+        else {
+            panic!("it is not well");
+        };
+        assert_eq!(found, "KafkaTopic shop/a");
+        assert!(
+            remedy.contains("--watch-namespaces kafka,shop`"),
+            "{remedy}"
+        );
+    }
+
+    #[test]
     fn many_are_counted_rather_than_listed() {
         let many: Vec<_> = (0..9)
             .map(|i| object(&format!("t{i}"), &ready("False", 2)))
             .collect();
+        let many: Vec<_> = many.iter().collect();
         let Outcome::Failed { found, .. } = judge("KafkaTopic", &many) else {
             panic!("they are not well");
         };

@@ -7,7 +7,9 @@ use kube::api::{DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _, discovery};
 
+use super::istio::Istio;
 use super::manifests::{Choices, OPERATOR};
+use super::scope::{self, GLOBAL};
 use super::{GROUP, available};
 
 /// Where Helm writes which release an object belongs to.
@@ -29,13 +31,7 @@ pub struct Existing {
 impl Existing {
     /// Finds it by the operator's rights, which are there once in a cluster.
     pub async fn find(client: &Client) -> Result<Option<Self>> {
-        let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
-        let binding = bindings
-            .get_opt(OPERATOR)
-            .await
-            .context("cannot look for an installation")?;
-        let subject = binding.and_then(|b| b.subjects?.into_iter().next());
-        let Some(namespace) = subject.and_then(|s| s.namespace) else {
+        let Some(namespace) = namespace(client).await? else {
             return Ok(None);
         };
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
@@ -51,7 +47,7 @@ impl Existing {
         let runs = available(&serde_json::to_value(&deployment)?);
         let annotations = deployment.metadata.annotations.as_ref();
         let release = annotations.and_then(|all| all.get(RELEASE)).cloned();
-        let choices = choices(namespace, &deployment);
+        let choices = choices(namespace, &deployment)?;
         Ok(Some(Self {
             choices,
             release,
@@ -79,7 +75,8 @@ impl Existing {
     ///
     /// # Errors
     /// Another namespace would be a second operator. Another trust domain would
-    /// make every identity another one, and every rule about them void.
+    /// make every identity another one, and every rule about them void. Kafka
+    /// clusters that the operator looks after are not to be left.
     pub async fn allows(&self, client: &Client, wanted: &Choices) -> Result<()> {
         self.is_the_command_s("upgrade")?;
         let own = &self.choices;
@@ -91,20 +88,41 @@ impl Existing {
                 own.namespace
             );
         }
-        if own.trust_domain != wanted.trust_domain {
-            let clusters = clusters(client).await?;
-            if let Some(first) = clusters.first() {
-                bail!(
-                    "the trust domain is {}, and {} Kafka clusters ({first} among them) have \
-                     identities and rules in it: it cannot become {} while they are there",
-                    own.trust_domain,
-                    clusters.len(),
-                    wanted.trust_domain
-                );
-            }
+        if own.trust_domain == wanted.trust_domain
+            && own.watch_namespaces == wanted.watch_namespaces
+        {
+            return Ok(());
         }
-        Ok(())
+        let clusters = clusters(client).await?;
+        if own.trust_domain != wanted.trust_domain
+            && let Some(first) = clusters.first()
+        {
+            bail!(
+                "the trust domain is {}, and {} Kafka clusters ({first} among them) have \
+                 identities and rules in it: it cannot become {} while they are there",
+                own.trust_domain,
+                clusters.len(),
+                wanted.trust_domain
+            );
+        }
+        let (from, to) = (&own.watch_namespaces, &wanted.watch_namespaces);
+        scope::leaves_none(&clusters, from, to)
     }
+}
+
+/// The operator's namespace, by whom its rights are given to.
+async fn namespace(client: &Client) -> Result<Option<String>> {
+    let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
+    // What was installed before there were two has the latter alone.
+    for name in [GLOBAL, OPERATOR] {
+        let binding = bindings.get_opt(name).await;
+        let binding = binding.context("cannot look for an installation")?;
+        let subject = binding.and_then(|b| b.subjects?.into_iter().next());
+        if let Some(namespace) = subject.and_then(|s| s.namespace) {
+            return Ok(Some(namespace));
+        }
+    }
+    Ok(None)
 }
 
 /// `<namespace>/<name>` of every Kafka cluster; none where the kind is unknown.
@@ -122,30 +140,33 @@ pub async fn clusters(client: &Client) -> Result<Vec<String>> {
     Ok(list.into_iter().map(name).collect())
 }
 
-fn choices(namespace: String, deployment: &Deployment) -> Choices {
+fn choices(namespace: String, deployment: &Deployment) -> Result<Choices> {
     let pod = deployment.spec.template.spec.as_ref();
     let container = pod.and_then(|pod| pod.containers.first());
     let args = container
         .and_then(|c| c.args.as_deref())
         .unwrap_or_default();
-    let flag = |name: &str, default: &str| {
-        let value = args
-            .iter()
-            .filter_map(|arg| arg.strip_prefix(name)?.strip_prefix('='))
-            .next_back();
-        value.unwrap_or(default).to_owned()
+    let value = |name: &str| {
+        let values = args.iter();
+        let values = values.filter_map(|arg| arg.strip_prefix(name)?.strip_prefix('='));
+        values.map(str::to_owned).next_back()
     };
+    let flag = |name: &str, default: &str| value(name).unwrap_or_else(|| default.to_owned());
+    let watched = flag("--watch-namespaces", "").parse();
     let image = container
         .and_then(|c| c.image.as_deref())
         .unwrap_or_default();
     let (registry, tag) = split_image(image);
-    Choices {
+    Ok(Choices {
         namespace,
         registry: registry.to_owned(),
         tag: tag.to_owned(),
         trust_domain: flag("--trust-domain", "cluster.local"),
         cert_ttl: flag("--cert-ttl", "24h"),
-    }
+        // To take nonsense for all namespaces would give it more rights.
+        watch_namespaces: watched.context("the operator's option --watch-namespaces")?,
+        istio: Istio::read(value),
+    })
 }
 
 /// Registry and tag of `<registry>/operator:<tag>`. A colon before the last
@@ -170,11 +191,16 @@ mod tests {
             tag: "1.2.3".to_owned(),
             trust_domain: "example.org".to_owned(),
             cert_ttl: "90m".to_owned(),
+            watch_namespaces: "shop,kafka".parse().unwrap(),
+            istio: Istio {
+                address: "istiod-2.istio:443".to_owned(),
+                ..Istio::default()
+            },
         };
         let documents = chosen.documents().unwrap();
         let deployment = documents.into_iter().last().unwrap();
         let deployment: Deployment = serde_json::from_value(deployment).unwrap();
-        assert_eq!(choices("mesh".to_owned(), &deployment), chosen);
+        assert_eq!(choices("mesh".to_owned(), &deployment).unwrap(), chosen);
     }
 
     #[test]

@@ -3,8 +3,11 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tubeway_operator::config::certificate_life;
+use tubeway_operator::watched::{self, Watched};
 use tubeway_policy::SpiffeId;
 
+use super::istio::Istio;
+use super::scope;
 use crate::apply;
 
 /// The namespace in the manifests as they are kept.
@@ -30,6 +33,17 @@ pub struct Choices {
     /// Life of the certificates, from 60s to 24h.
     #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = life)]
     pub cert_ttl: String,
+    /// Namespaces that the operator looks after, with commas between them; all
+    /// if it is not given.
+    #[arg(
+        long,
+        value_name = "NAMESPACES",
+        default_value_t,
+        hide_default_value = true
+    )]
+    pub watch_namespaces: Watched,
+    #[command(flatten)]
+    pub istio: Istio,
 }
 
 /// What the operator takes, as it was written.
@@ -104,7 +118,7 @@ impl Choices {
         ] {
             for mut document in apply::documents(text)? {
                 self.adapt(&mut document)?;
-                all.push(document);
+                all.extend(scope::scoped(document, &self.watch_namespaces));
             }
         }
         Ok(all)
@@ -139,16 +153,20 @@ impl Choices {
 
     fn arguments(&self) -> impl Iterator<Item = Value> {
         let service = format!("{OPERATOR}.{}.svc", self.namespace);
-        [
+        let watched = match &self.watch_namespaces {
+            Watched::All => None,
+            watched @ Watched::These(_) => Some(format!("--watch-namespaces={watched}")),
+        };
+        let always = [
             format!("--service-name={service}"),
             format!("--advertise={service}:15012"),
             format!("--trust-domain={}", self.trust_domain),
             format!("--cert-ttl={}", self.cert_ttl),
             format!("--proxy-image={}", self.image("proxy")),
             format!("--kafka-image={}/kafka", self.registry),
-        ]
-        .into_iter()
-        .map(Value::from)
+        ];
+        let all = always.into_iter().chain(watched);
+        all.chain(self.istio.arguments()).map(Value::from)
     }
 
     fn image(&self, name: &str) -> String {
@@ -188,17 +206,15 @@ pub fn json(documents: &[Value]) -> Value {
     json!({ "apiVersion": "v1", "kind": "List", "items": documents })
 }
 
-fn list<'a>(document: &'a mut Value, at: &str) -> impl Iterator<Item = &'a mut Value> {
+/// What an array holds that may not be there.
+pub(super) fn list<'a>(document: &'a mut Value, at: &str) -> impl Iterator<Item = &'a mut Value> {
     let array = document.pointer_mut(at).and_then(Value::as_array_mut);
     array.into_iter().flatten()
 }
 
 /// A namespace's name is a DNS label.
 fn namespace(text: &str) -> Result<String, String> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let edge = |c: Option<char>| c.is_some_and(|c| c != '-');
-    let ends = edge(text.chars().next()) && edge(text.chars().last());
-    if text.len() <= 63 && ends && text.chars().all(allowed) {
+    if watched::is_name(text) {
         return Ok(text.to_owned());
     }
     Err("up to 63 lower-case letters, digits and -, with - at neither end".to_owned())
@@ -215,6 +231,8 @@ mod tests {
             tag: "1.2.3".to_owned(),
             trust_domain: "example.org".to_owned(),
             cert_ttl: "1h".to_owned(),
+            watch_namespaces: Watched::All,
+            istio: Istio::default(),
         }
     }
 
@@ -237,6 +255,39 @@ mod tests {
         let text = serde_json::to_string(&documents).unwrap();
         assert!(!text.contains(NAMESPACE), "{text}");
         assert!(text.contains("--advertise=tubeway-operator.kafka-mesh.svc:15012"));
+    }
+
+    #[test]
+    fn rights_and_webhooks_are_of_the_namespaces_that_are_looked_after() {
+        let watched = Choices {
+            // One of them has the name that stands in the manifests.
+            watch_namespaces: format!("{NAMESPACE},shop").parse().unwrap(),
+            ..choices("kafka-mesh")
+        };
+        let documents = watched.documents().unwrap();
+        let of = |kind: &str| -> Vec<&Value> {
+            documents.iter().filter(|d| d["kind"] == kind).collect()
+        };
+        let wide = of("ClusterRoleBinding");
+        assert_eq!(wide.len(), 1, "{wide:?}");
+        assert_eq!(wide[0]["metadata"]["name"], scope::GLOBAL);
+        let bound: Vec<_> = of("RoleBinding")
+            .into_iter()
+            .filter(|binding| binding["roleRef"]["kind"] == "ClusterRole")
+            .map(|binding| {
+                assert_eq!(binding["subjects"][0]["namespace"], "kafka-mesh");
+                binding["metadata"]["namespace"].as_str().unwrap()
+            })
+            .collect();
+        assert_eq!(bound, ["shop", NAMESPACE]);
+        let hooks = [
+            of("MutatingWebhookConfiguration"),
+            of("ValidatingWebhookConfiguration"),
+        ];
+        for hook in hooks.into_iter().flatten() {
+            let selector = &hook["webhooks"][0]["namespaceSelector"]["matchExpressions"][0];
+            assert_eq!(selector["values"], json!(["shop", NAMESPACE]), "{hook}");
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! Kubernetes.
 
 mod existing;
+mod istio;
 mod manifests;
 mod remove;
+mod scope;
 
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use kube::core::GroupVersionKind;
 use kube::discovery;
 use serde_json::Value;
 use tubeway_operator::config::duration;
+use tubeway_operator::watched::Watched;
 use tubeway_telemetry::Shutdown;
 
 use crate::apply::{self, Change};
@@ -22,8 +25,11 @@ use crate::target::Target;
 use crate::up::wait::{Seen, dynamic, until};
 
 pub use existing::Existing;
+#[cfg(test)]
+pub use istio::Istio;
 pub use manifests::{Choices, OPERATOR, kinds};
 pub use remove::{UninstallOptions, uninstall};
+pub use scope::WATCHED;
 
 /// What `tubeway install` takes.
 #[derive(Debug, clap::Args)]
@@ -57,6 +63,12 @@ pub struct UpgradeOptions {
     /// Life of the certificates, from 60s to 24h.
     #[arg(long, value_name = "DURATION", value_parser = manifests::life)]
     cert_ttl: Option<String>,
+    /// Namespaces that the operator looks after, with commas between them; empty
+    /// for all.
+    #[arg(long, value_name = "NAMESPACES")]
+    watch_namespaces: Option<Watched>,
+    #[command(flatten)]
+    istio: istio::IstioChange,
     #[command(flatten)]
     how: How,
 }
@@ -121,8 +133,7 @@ pub async fn upgrade(state: &State, options: &UpgradeOptions) -> Result<()> {
     let Some(existing) = Existing::find(&client).await? else {
         bail!("nothing is installed at {url}; `tubeway install` installs it");
     };
-    existing.is_the_command_s("upgrade")?;
-    let mut choices = existing.choices;
+    let mut choices = existing.choices.clone();
     choices.tag.clone_from(&options.tag);
     if let Some(registry) = &options.registry {
         choices.registry.clone_from(registry);
@@ -130,6 +141,11 @@ pub async fn upgrade(state: &State, options: &UpgradeOptions) -> Result<()> {
     if let Some(life) = &options.cert_ttl {
         choices.cert_ttl.clone_from(life);
     }
+    if let Some(watched) = &options.watch_namespaces {
+        choices.watch_namespaces.clone_from(watched);
+    }
+    options.istio.apply(&mut choices.istio);
+    existing.allows(&client, &choices).await?;
     let documents = choices.documents()?;
     put(&client, &url, documents, &choices, &options.how).await
 }
@@ -137,11 +153,39 @@ pub async fn upgrade(state: &State, options: &UpgradeOptions) -> Result<()> {
 async fn put(
     client: &Client,
     url: &str,
-    documents: Vec<Value>,
+    mut documents: Vec<Value>,
     choices: &Choices,
     how: &How,
 ) -> Result<()> {
+    scope::are_there(client, &choices.watch_namespaces, &documents).await?;
+    // The demonstration's may be among those that rights are given in.
+    documents.sort_by_key(|document| !scope::is_namespace(document));
     println!("{url}\n");
+    let changes = put_all(client, documents, how).await?;
+    // Not before the new rights are there.
+    let taken = take_left_over(client, &choices.watch_namespaces, how).await?;
+    if how.dry_run {
+        println!(
+            "\n{} objects would change; nothing was changed",
+            changes + taken
+        );
+        return Ok(());
+    }
+    println!();
+    if how.wait.is_zero() {
+        return Ok(());
+    }
+    let progress = Progress::default();
+    let shutdown = tubeway_telemetry::on_signal()?;
+    progress.step("waiting for the operator");
+    wait_for_operator(client, &choices.namespace, how.wait, &progress, &shutdown).await?;
+    progress.done();
+    println!("\ninstalled. `tubeway check` looks at it; docs/resources.md has what to apply next");
+    Ok(())
+}
+
+/// Applies the documents; how many were not there just so.
+async fn put_all(client: &Client, documents: Vec<Value>, how: &How) -> Result<usize> {
     let mut changes = 0;
     for document in documents {
         let name = apply::describe(&document);
@@ -157,21 +201,22 @@ async fn put(
         changes += usize::from(change != Change::Unchanged);
         println!("  {:<10} {name}", word(change));
     }
-    if how.dry_run {
-        println!("\n{changes} objects would change; nothing was changed");
-        return Ok(());
+    Ok(changes)
+}
+
+/// Takes away the rights that only earlier choices had a use for; how many.
+async fn take_left_over(client: &Client, watched: &Watched, how: &How) -> Result<usize> {
+    let left = scope::left_over(client, watched).await?;
+    let count = left.len();
+    for document in left {
+        let name = apply::describe(&document);
+        if how.dry_run {
+            println!("  would go   {name}");
+        } else if apply::delete(client, document).await? {
+            println!("  deleted    {name}");
+        }
     }
-    println!();
-    if how.wait.is_zero() {
-        return Ok(());
-    }
-    let progress = Progress::default();
-    let shutdown = tubeway_telemetry::on_signal()?;
-    progress.step("waiting for the operator");
-    wait_for_operator(client, &choices.namespace, how.wait, &progress, &shutdown).await?;
-    progress.done();
-    println!("\ninstalled. `tubeway check` looks at it; docs/resources.md has what to apply next");
-    Ok(())
+    Ok(count)
 }
 
 /// The group of the project's own kinds.

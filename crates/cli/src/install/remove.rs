@@ -9,6 +9,7 @@ use tubeway_api::labels;
 use tubeway_operator::cluster::names::ROOTS_CONFIG_MAP;
 
 use super::existing::{Existing, clusters};
+use super::scope;
 use crate::apply;
 use crate::state::State;
 use crate::target::Target;
@@ -57,7 +58,8 @@ pub async fn uninstall(state: &State, options: &UninstallOptions) -> Result<()> 
     }
     println!("{url}\n");
     let is_kind = |document: &Value| document["kind"] == "CustomResourceDefinition";
-    let documents = existing.choices.documents()?;
+    let mut documents = existing.choices.documents()?;
+    documents.extend(scope::left_over(&client, &existing.choices.watch_namespaces).await?);
     // What was applied last goes first: the operator before its rights.
     for document in documents.into_iter().rev() {
         if is_kind(&document) && !options.kinds {

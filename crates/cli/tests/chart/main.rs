@@ -16,12 +16,18 @@ use support::{contains, run, tubeway};
 
 /// Each option of `tubeway install` that says what is installed, and the value of
 /// the chart that means the same.
-const OPTIONS: [(&str, &str); 4] = [
+const OPTIONS: [(&str, &str); 8] = [
     ("--registry", "image.registry"),
     ("--tag", "image.tag"),
     ("--trust-domain", "trustDomain"),
     ("--cert-ttl", "certificates.ttl"),
+    (WATCHED, "watchNamespaces"),
+    ("--istio-address", "istio.address"),
+    ("--istio-server-name", "istio.serverName"),
+    ("--istio-cluster-id", "istio.clusterId"),
 ];
+/// Its value is a list.
+const WATCHED: &str = "--watch-namespaces";
 /// That one is Helm's own.
 const NAMESPACE: &str = "--namespace";
 /// No cluster.
@@ -51,13 +57,27 @@ fn every_option_has_a_value() -> Result<()> {
 fn the_chart_renders_what_the_command_renders() -> Result<()> {
     let helm = Helm::new()?;
     let other = "registry.example:5000/team/tubeway";
-    let cases: [(&str, &[&str]); 7] = [
+    let cases: [(&str, &[&str]); 10] = [
         ("tubeway-system", &[]),
         ("kafka-mesh", &[]),
         ("123", &["--tag", "1.10"]),
         ("tubeway-system", &["--registry", other]),
         ("tubeway-system", &["--tag", "0001"]),
         ("tubeway-system", &["--trust-domain", "1e3"]),
+        ("tubeway-system", &[WATCHED, "kafka"]),
+        // The operator's own may be among them, and another's that is called so.
+        ("kafka-mesh", &[WATCHED, "tubeway-system,a-9,kafka-mesh"]),
+        (
+            "tubeway-system",
+            &[
+                "--istio-address",
+                "istiod.istio-system.svc:15012",
+                "--istio-server-name",
+                "istiod.istio-system.svc",
+                "--istio-cluster-id",
+                "Kubernetes",
+            ],
+        ),
         (
             "all",
             &[
@@ -69,6 +89,14 @@ fn the_chart_renders_what_the_command_renders() -> Result<()> {
                 "mesh.example",
                 "--cert-ttl",
                 "90m",
+                WATCHED,
+                "shop,kafka",
+                "--istio-address",
+                "istiod-1-30.mesh.svc:443",
+                "--istio-server-name",
+                "istiod-1-30.mesh.svc",
+                "--istio-cluster-id",
+                "east:1/a@b",
             ],
         ),
     ];
@@ -124,8 +152,8 @@ fn the_pod_s_fields_reach_it() -> Result<()> {
 fn the_chart_takes_and_refuses_what_the_command_takes_and_refuses() -> Result<()> {
     let helm = Helm::new()?;
     let long = "a".repeat(256);
-    let (domain, tag) = (&long[..255], &long[..128]);
-    let cases: [(&str, &[&str], &[&str]); 4] = [
+    let (domain, tag, label) = (&long[..255], &long[..128], &long[..63]);
+    let cases: [(&str, &[&str], &[&str]); 8] = [
         (
             "--registry",
             &["a", "localhost:5000", "R.example/team/tube_way.x"],
@@ -159,6 +187,42 @@ fn the_chart_takes_and_refuses_what_the_command_takes_and_refuses() -> Result<()
                 "59s", "0s", "86401s", "0m", "1441m", "0h", "25h", "1d", "h", "60", "-1h", "1h1m",
             ],
         ),
+        (
+            WATCHED,
+            &["a", "kafka,shop", label],
+            &["A", "a.b", "-a", "a-", "a,a", "a b", "ä", &long[..64]],
+        ),
+        (
+            "--istio-address",
+            &["a:1", "istiod.istio-system.svc:15012", "10.0.0.1:65535"],
+            &[
+                "a",
+                "a:",
+                ":1",
+                "a:0",
+                "a:01",
+                "a:65536",
+                "a..b:1",
+                "a-:1",
+                "https://a:1",
+                "a:1/b",
+            ],
+        ),
+        (
+            "--istio-server-name",
+            &["a", "istiod.istio-system.svc"],
+            &["a:1", "a..b", ".a", "a.", "-a", "a_b", "ä"],
+        ),
+        (
+            "--istio-cluster-id",
+            &[
+                "a",
+                "Kubernetes",
+                "arn:aws:eks:eu:1:cluster/x_y",
+                &long[..253],
+            ],
+            &["a b", "$(A)", "ä", "a,b", &long[..254]],
+        ),
     ];
     for (option, good, bad) in cases {
         for value in good {
@@ -191,6 +255,8 @@ fn values_that_the_chart_does_not_have_are_refused() -> Result<()> {
         ("operator.replicas=3", "'replicas' not allowed"),
         ("operator.resources.limit.cpu=1", "'limit' not allowed"),
         ("operator.tolerations=a", "want array"),
+        ("watchNamespaces=kafka", "want array"),
+        ("istio.clusterID=a", "'clusterID' not allowed"),
         (
             "operator.imagePullSecrets[0].secret=a",
             "missing property 'name'",
@@ -232,6 +298,9 @@ fn values(options: &[&str]) -> Result<Vec<String>> {
     let set = options.chunks(2).map(|pair| {
         let known = OPTIONS.iter().find(|(option, _)| *option == pair[0]);
         let (_, value) = known.with_context(|| format!("{} has no value", pair[0]))?;
+        if pair[0] == WATCHED {
+            return Ok(format!("{value}={{{}}}", pair[1]));
+        }
         Ok(format!("{value}={}", pair[1]))
     });
     set.collect()

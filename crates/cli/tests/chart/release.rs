@@ -82,6 +82,7 @@ fn changes(on: &Kubernetes, helm: &Helm) -> Result<()> {
         &["1 Kafka clusters (kafka/demo among them)", "other.example"],
     )?;
 
+    looks_after_some(on, helm, &upgrade)?;
     for (command, way) in [
         (["install", "--wait=0s"], "helm upgrade tubeway -n"),
         (["upgrade", "--wait=0s"], "helm upgrade tubeway -n"),
@@ -103,6 +104,20 @@ fn changes(on: &Kubernetes, helm: &Helm) -> Result<()> {
     ];
     let said = helm.fails(&second, &on.kubeconfig())?;
     contains(&said, &["invalid ownership metadata"])
+}
+
+/// The rights follow the namespaces, none of which may lose its clusters.
+fn looks_after_some(on: &Kubernetes, helm: &Helm, upgrade: &[&str]) -> Result<()> {
+    let without = [upgrade, &["watchNamespaces={shop}"]].concat();
+    let said = helm.fails(&without, &on.kubeconfig())?;
+    contains(&said, &["cluster kafka/demo no more", "name kafka in"])?;
+    let with = [upgrade, &["watchNamespaces={kafka}"]].concat();
+    helm.run(&with, &on.kubeconfig())?;
+    on.get("kafka", "rolebinding/tubeway-operator-watched")?;
+    let wide = on.get(SYSTEM, "clusterrolebinding/tubeway-operator");
+    ensure!(wide.is_err(), "it is bound in the whole cluster, too");
+    on.get(SYSTEM, "clusterrolebinding/tubeway-operator-global")?;
+    helm.fails(&without, &on.kubeconfig()).map(drop)
 }
 
 /// Clusters outlive the release, and so does the key of their certificates.

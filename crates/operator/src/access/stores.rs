@@ -1,12 +1,13 @@
 //! Copies of the objects that access depends on, kept by watches.
 
 use std::fmt::Debug;
-use std::hash::Hash;
 
 use futures::future::{BoxFuture, Shared, join_all};
+use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use kube::core::ClusterResourceScope;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
@@ -17,6 +18,7 @@ use tubeway_api::{KafkaAcl, KafkaCluster, KafkaQuota, KafkaTopic};
 use tubeway_policy::rbac::{self, ObjectRef};
 
 use super::inputs;
+use crate::watched::Watched;
 
 /// The watches have ended, and the copies with them.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -36,37 +38,62 @@ pub struct Stores {
     clusters: Store<KafkaCluster>,
     acls: Store<KafkaAcl>,
     quotas: Store<KafkaQuota>,
+    watched: Watched,
     changes: watch::Receiver<u64>,
     /// One future for all who wait: a store wakes only the last that asked it.
     ready: Shared<BoxFuture<'static, Result<(), StoresGone>>>,
 }
 
+/// What a watch says.
+type Said<K> = watcher::Result<watcher::Event<K>>;
+
+/// The watches of copies that are being begun.
+struct Copies {
+    changes: watch::Sender<u64>,
+    watches: Vec<BoxFuture<'static, ()>>,
+}
+
 // === impl Stores ===
 
 impl Stores {
-    /// The stores, and the future that keeps them until it is dropped.
+    /// The stores over all namespaces, and the future that keeps them until it
+    /// is dropped.
     pub fn new(client: &Client) -> (Self, BoxFuture<'static, ()>) {
+        Self::watching(client, &Watched::All)
+    }
+
+    /// The same over some namespaces, of kinds that live in namespaces.
+    pub fn watching(client: &Client, watched: &Watched) -> (Self, BoxFuture<'static, ()>) {
         let (sender, changes) = watch::channel(0);
-        let mut watches = Vec::new();
+        let mut copies = Copies {
+            changes: sender,
+            watches: Vec::new(),
+        };
         let mut stores = Self {
-            roles: reflect(client, &sender, &mut watches),
-            role_bindings: reflect(client, &sender, &mut watches),
-            cluster_roles: reflect(client, &sender, &mut watches),
-            cluster_role_bindings: reflect(client, &sender, &mut watches),
-            service_accounts: reflect(client, &sender, &mut watches),
-            namespaces: reflect(client, &sender, &mut watches),
-            topics: reflect(client, &sender, &mut watches),
-            clusters: reflect(client, &sender, &mut watches),
-            acls: reflect(client, &sender, &mut watches),
-            quotas: reflect(client, &sender, &mut watches),
+            roles: copies.reflect(watched.events(client)),
+            role_bindings: copies.reflect(watched.events(client)),
+            cluster_roles: copies.reflect(everywhere(client)),
+            cluster_role_bindings: copies.reflect(everywhere(client)),
+            service_accounts: copies.reflect(watched.events(client)),
+            namespaces: copies.reflect(everywhere(client)),
+            topics: copies.reflect(watched.events(client)),
+            clusters: copies.reflect(watched.events(client)),
+            acls: copies.reflect(watched.events(client)),
+            quotas: copies.reflect(watched.events(client)),
+            watched: watched.clone(),
             changes,
             ready: at_once(),
         };
         stores.ready = stores.clone().listed().boxed().shared();
         let all = async move {
-            join_all(watches).await;
+            join_all(copies.watches).await;
         };
         (stores, Box::pin(all))
+    }
+
+    /// The namespaces that the copies are of.
+    pub fn watched(&self) -> &Watched {
+        &self.watched
     }
 
     /// Waits until every kind has been listed once.
@@ -163,23 +190,28 @@ fn at_once() -> Shared<BoxFuture<'static, Result<(), StoresGone>>> {
     futures::future::ready(Ok(())).boxed().shared()
 }
 
-/// Starts a watch over all namespaces; its future goes into `watches`.
-fn reflect<K>(
-    client: &Client,
-    changes: &watch::Sender<u64>,
-    watches: &mut Vec<BoxFuture<'static, ()>>,
-) -> Store<K>
+/// The watch of a kind that lives in no namespace.
+fn everywhere<K>(client: &Client) -> BoxStream<'static, Said<K>>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-    K::DynamicType: Hash + Eq,
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope>,
+    K: Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let (store, writer) = reflector::store();
     let api = Api::<K>::all(client.clone());
-    let changes = changes.clone();
-    let watch = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .reflect(writer)
-        .for_each(move |event| {
+    let events = watcher(api, watcher::Config::default());
+    events.default_backoff().boxed()
+}
+
+// === impl Copies ===
+
+impl Copies {
+    /// A copy that follows a watch.
+    fn reflect<K>(&mut self, events: BoxStream<'static, Said<K>>) -> Store<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    {
+        let (store, writer) = reflector::store();
+        let changes = self.changes.clone();
+        let watch = events.reflect(writer).for_each(move |event| {
             match event {
                 // What a list brings counts when it is whole.
                 Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
@@ -191,8 +223,9 @@ where
             }
             std::future::ready(())
         });
-    watches.push(Box::pin(watch));
-    store
+        self.watches.push(Box::pin(watch));
+        store
+    }
 }
 
 #[cfg(test)]
@@ -214,6 +247,7 @@ impl Stores {
             clusters: fixed(clusters),
             acls: fixed(Vec::new()),
             quotas: fixed(Vec::new()),
+            watched: Watched::All,
             changes: watch::channel(0).1,
             ready: at_once(),
         }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{Stream, StreamExt, stream};
+use futures::future::{BoxFuture, join_all};
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
-use kube::{Api, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
+use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use tubeway_api::{KafkaCluster, KafkaNodePool, labels};
 use tubeway_config::ClusterRef;
@@ -19,6 +21,7 @@ use super::reconcile::{Again, CONTROLLER, reconcile};
 use crate::context::Context;
 use crate::error::Error;
 use crate::stream::Topologies;
+use crate::watched::Scope;
 
 /// When to look again though nothing has changed: against drift.
 const LATE: Duration = Duration::from_mins(5);
@@ -33,53 +36,65 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// Runs until `shutdown`.
 pub async fn controller(ctx: Context, shutdown: impl Future<Output = ()> + Send + Sync + 'static) {
-    let client = ctx.client.clone();
+    let shutdown = shutdown.shared();
+    // Who asks for acknowledgements takes them: one asks for all.
+    let (tell, acknowledged) = watch::channel(());
+    let scopes = ctx.config.watched.scopes().into_iter();
+    let looks = scopes.map(|scope| {
+        let (acknowledged, shutdown) = (acknowledged.clone(), shutdown.clone());
+        looks(ctx.clone(), scope, acknowledged, shutdown)
+    });
+    tokio::select! {
+        _ = join_all(looks) => {}
+        () = acknowledgements(&ctx.topologies, &tell) => {}
+        () = farewell::watch(ctx.clone()) => {}
+    }
+}
+
+/// Looks after the clusters of one scope.
+fn looks(
+    ctx: Context,
+    scope: Scope<'_>,
+    acknowledged: watch::Receiver<()>,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) -> BoxFuture<'static, ()> {
+    let client = &ctx.client;
     let ours = watcher::Config::default().labels(&format!(
         "{}={}",
         labels::APP_MANAGED_BY,
         labels::MANAGER
     ));
-    let acknowledged = acknowledgements(ctx.topologies.clone());
     let replication = WatchStream::from_changes(ctx.replication.subscribe());
     let config = controller::Config::default()
         .debounce(DEBOUNCE)
         .concurrency(8);
-    let farewells = farewell::watch(ctx.clone());
-    let looks = Controller::new(
-        Api::<KafkaCluster>::all(client.clone()),
+    Controller::new(
+        scope.api::<KafkaCluster>(client),
         watcher::Config::default(),
     )
     .with_config(config)
-    .owns(Api::<Pod>::all(client.clone()), ours.clone())
-    .owns(Api::<Service>::all(client.clone()), ours.clone())
-    .owns(Api::<ConfigMap>::all(client.clone()), ours.clone())
-    .owns(Api::<ServiceAccount>::all(client.clone()), ours.clone())
-    .owns(
-        Api::<PodDisruptionBudget>::all(client.clone()),
-        ours.clone(),
-    )
+    .owns(scope.api::<Pod>(client), ours.clone())
+    .owns(scope.api::<Service>(client), ours.clone())
+    .owns(scope.api::<ConfigMap>(client), ours.clone())
+    .owns(scope.api::<ServiceAccount>(client), ours.clone())
+    .owns(scope.api::<PodDisruptionBudget>(client), ours.clone())
+    .watches(scope.api::<PersistentVolumeClaim>(client), ours, |claim| {
+        by_label(&claim)
+    })
     .watches(
-        Api::<PersistentVolumeClaim>::all(client.clone()),
-        ours,
-        |claim| by_label(&claim),
-    )
-    .watches(
-        Api::<KafkaNodePool>::all(client),
+        scope.api::<KafkaNodePool>(client),
         watcher::Config::default(),
         |pool| {
             let namespace = pool.namespace()?;
             Some(ObjectRef::new(&pool.spec.cluster).within(&namespace))
         },
     )
-    .reconcile_all_on(acknowledged)
+    .reconcile_all_on(WatchStream::from_changes(acknowledged))
     .reconcile_all_on(replication)
     .graceful_shutdown_on(shutdown)
     .run(look, retry, Arc::new(ctx))
-    .for_each(|_| std::future::ready(()));
-    tokio::select! {
-        () = looks => {}
-        () = farewells => {}
-    }
+    .for_each(|_| std::future::ready(()))
+    .boxed()
 }
 
 async fn look(cluster: Arc<KafkaCluster>, ctx: Arc<Context>) -> Result<Action, Error> {
@@ -119,9 +134,10 @@ fn by_label<K: Resource>(object: &K) -> Option<ObjectRef<KafkaCluster>> {
     Some(ObjectRef::new(cluster).within(&object.namespace()?))
 }
 
-fn acknowledgements(topologies: Topologies) -> impl Stream<Item = ()> {
-    stream::unfold(topologies, |topologies| async move {
+/// Passes the news on; never ends.
+async fn acknowledgements(topologies: &Topologies, tell: &watch::Sender<()>) {
+    loop {
         topologies.acknowledged().await;
-        Some(((), topologies))
-    })
+        tell.send_replace(());
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -27,8 +27,14 @@ const WITHIN: u32 = 600;
 
 /// Forgets clusters that are deleted, and has their pods go soon. Never ends.
 pub(super) async fn watch(ctx: Context) {
-    let clusters = Api::<KafkaCluster>::all(ctx.client.clone());
-    let events = watcher(clusters, watcher::Config::default()).default_backoff();
+    let scopes = ctx.config.watched.scopes().into_iter();
+    let watches = scopes.map(|scope| {
+        let clusters = scope.api::<KafkaCluster>(&ctx.client);
+        let events = watcher(clusters, watcher::Config::default());
+        events.default_backoff().boxed()
+    });
+    // Nobody waits here for all of them to be listed.
+    let events = stream::select_all(watches);
     // An error is a watch that begins anew, which it does by itself.
     let deleted = events.filter_map(|event| async {
         match event {

@@ -51,6 +51,9 @@ pub(super) async fn review(State(ctx): State<Context>, Json(review): Json<Review
 
 /// Why the pod is not evicted now, if it is one of Kafka's nodes.
 async fn verdict(ctx: &Context, request: &Request) -> Result<Option<String>> {
+    if !ctx.config.watched.contains(&request.namespace) {
+        return Ok(None);
+    }
     let pods: Api<Pod> = Api::namespaced(ctx.client.clone(), &request.namespace);
     let what = format!("read Pod {}/{}", request.namespace, request.name);
     let pod = pods

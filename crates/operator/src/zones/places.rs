@@ -1,6 +1,7 @@
 //! Copies of what pods and nodes say of places, kept by watches.
 
 use futures::future::{BoxFuture, Shared, join};
+use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{ApiResource, ObjectMeta};
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::map::{MAX_ADDRESSES, PodPlace, ZoneMap, zone_map};
+use crate::watched::Watched;
 
 /// The label of a node that says which zone it is in.
 pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
@@ -64,23 +66,38 @@ struct SlimIp {
 // === impl Places ===
 
 impl Places {
-    /// The places, and the future that keeps them until it is dropped.
+    /// The places of all pods, and the future that keeps them until it is dropped.
     ///
     /// `pods_say` is for one machine that plays several zones: who may create a
     /// pod may then say where it is.
     pub fn new(client: &Client, pods_say: bool) -> (Self, BoxFuture<'static, ()>) {
+        Self::watching(client, &Watched::All, pods_say)
+    }
+
+    /// The same of the pods in some namespaces.
+    pub fn watching(
+        client: &Client,
+        watched: &Watched,
+        pods_say: bool,
+    ) -> (Self, BoxFuture<'static, ()>) {
         let (sender, changes) = watch::channel(0);
         let pod = ApiResource::erase::<Pod>(&());
-        let (pods, watching_pods) = reflect(
-            Api::<SlimPod>::all_with(client.clone(), &pod),
-            pod.clone(),
-            sender.clone(),
-            |pod| slim(&mut pod.metadata),
+        let of_pods = watched.events_of(
+            client,
+            &pod,
+            |scope| match scope.namespace() {
+                None => Api::all_with(client.clone(), &pod),
+                Some(namespace) => Api::namespaced_with(client.clone(), namespace, &pod),
+            },
+            |pod: &mut SlimPod| slim(&mut pod.metadata),
         );
-        let (nodes, watching_nodes) = reflect(Api::<Node>::all(client.clone()), (), sender, |n| {
-            slim(&mut n.metadata);
-            (n.spec, n.status) = (None, None);
+        let (pods, watching_pods) = reflect(of_pods, pod.clone(), sender.clone());
+        let of_nodes = watcher(Api::<Node>::all(client.clone()), watcher::Config::default());
+        let of_nodes = of_nodes.default_backoff().modify(|node| {
+            slim(&mut node.metadata);
+            (node.spec, node.status) = (None, None);
         });
+        let (nodes, watching_nodes) = reflect(of_nodes.boxed(), (), sender);
         let listed = (pods.clone(), nodes.clone());
         let ready = async move {
             let gone = |_| PlacesGone;
@@ -160,35 +177,30 @@ impl Places {
     }
 }
 
-/// Starts a watch; every object is cut down by `slim` before it is kept.
+/// A copy that follows a watch.
 fn reflect<K>(
-    api: Api<K>,
+    events: BoxStream<'static, watcher::Result<watcher::Event<K>>>,
     kind: K::DynamicType,
     changes: watch::Sender<u64>,
-    slim: impl Fn(&mut K) + Send + 'static,
 ) -> (Store<K>, BoxFuture<'static, ()>)
 where
-    K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + 'static,
+    K: Resource + Clone + Send + Sync + 'static,
     K::DynamicType: std::hash::Hash + Eq + Clone + Send + Sync,
 {
     let writer = reflector::store::Writer::new(kind.clone());
     let store = writer.as_reader();
-    let watch = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(slim)
-        .reflect(writer)
-        .for_each(move |event| {
-            match event {
-                // What a list brings counts when it is whole.
-                Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
-                Ok(_) => changes.send_modify(|count| *count = count.wrapping_add(1)),
-                Err(error) => {
-                    let kind = K::kind(&kind);
-                    warn!(%kind, %error, "a watch of places has failed and is tried again");
-                }
+    let watch = events.reflect(writer).for_each(move |event| {
+        match event {
+            // What a list brings counts when it is whole.
+            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
+            Ok(_) => changes.send_modify(|count| *count = count.wrapping_add(1)),
+            Err(error) => {
+                let kind = K::kind(&kind);
+                warn!(%kind, %error, "a watch of places has failed and is tried again");
             }
-            std::future::ready(())
-        });
+        }
+        std::future::ready(())
+    });
     (store, watch.boxed())
 }
 

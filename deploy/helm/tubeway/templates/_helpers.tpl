@@ -24,3 +24,40 @@
 {{- end -}}
 {{- with $fields }}{{ toYaml . }}{{ end -}}
 {{- end }}
+
+{{/* What the binding of the operator's rights in namespaces binds, and to whom. */}}
+{{- define "tubeway.binds" }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: tubeway-operator
+subjects:
+- kind: ServiceAccount
+  name: tubeway-operator
+  namespace: {{ .Release.Namespace | quote }}
+{{- end }}
+
+{{/* Which namespaces are looked after, for a namespaceSelector; nothing if all are. */}}
+{{- define "tubeway.watched" -}}
+{{- with .Values.watchNamespaces -}}
+matchExpressions:
+- key: kubernetes.io/metadata.name
+  operator: In
+  values: {{ sortAlpha . | toJson }}
+{{- end -}}
+{{- end }}
+
+{{/* The operator's arguments about Istio, but for what it has by itself. */}}
+{{- define "tubeway.istio" -}}
+{{- $args := list -}}
+{{- if ne .Values.istio.address "istiod.istio-system.svc:15012" -}}
+{{- $args = append $args (printf "--istio-address=%s" .Values.istio.address) -}}
+{{- end -}}
+{{- if ne .Values.istio.serverName "istiod.istio-system.svc" -}}
+{{- $args = append $args (printf "--istio-server-name=%s" .Values.istio.serverName) -}}
+{{- end -}}
+{{- if ne .Values.istio.clusterId "Kubernetes" -}}
+{{- $args = append $args (printf "--istio-cluster-id=%s" .Values.istio.clusterId) -}}
+{{- end -}}
+{{- with $args }}{{ toYaml . }}{{ end -}}
+{{- end }}
