@@ -26,12 +26,14 @@ pub struct Load {
     reader: Followed<ConsumerLog>,
 }
 
-/// A log that is read as far as it was written when somebody looked.
-#[derive(Default)]
+/// The log of a client, read as far as it was written when somebody looked.
 struct Followed<L> {
+    pod: String,
     log: L,
     /// Bytes of it that were read.
-    read: usize,
+    read: u64,
+    /// When the newest record in it was written or read, in milliseconds since 1970.
+    last: u64,
 }
 
 // === impl Load ===
@@ -68,12 +70,13 @@ impl Load {
             ));
         }
         stage.apply(&pods)?;
-        let load = Self {
+        let writers = (1..=WRITERS).map(|number| Followed::new(writer_pod(number)));
+        let mut load = Self {
             since: now()?,
-            writers: (0..WRITERS).map(|_| Followed::default()).collect(),
-            reader: Followed::default(),
+            writers: writers.collect(),
+            reader: Followed::new(READER.to_owned()),
         };
-        Self::wait_for_flow(stage, load.since)?;
+        load.wait_for_flow(stage)?;
         Ok(load)
     }
 
@@ -87,7 +90,7 @@ impl Load {
     /// how the clients fared since the mark. Whether each record is there once and in
     /// order is seen at the end.
     pub fn check(&mut self, stage: &Stage) -> Result<()> {
-        Self::wait_for_flow(stage, now()?)?;
+        self.wait_for_flow(stage)?;
         self.await_reader(stage)?;
         self.say();
         self.ensure_no_errors()
@@ -113,28 +116,32 @@ impl Load {
         Ok(report)
     }
 
-    fn wait_for_flow(stage: &Stage, since: u64) -> Result<()> {
-        let pods = (1..=WRITERS).map(writer_pod).chain([READER.to_owned()]);
-        for pod in pods {
-            eventually(&format!("{pod} goes on"), || {
-                let last = ["logs", "-n", SHOP, &pod, "-c", "app", "--tail=20"];
-                let last = stage.kubectl(&last)?;
-                let good = ["producer_send_success", "record_data"];
-                let went_on = last.lines().any(|line| {
-                    good.iter().any(|name| line.contains(name)) && time_of(line) > since
-                });
-                ensure!(went_on, "it said last:\n{last}");
-                Ok(())
-            })?;
+    /// Waits until every client has gone on since now.
+    fn wait_for_flow(&mut self, stage: &Stage) -> Result<()> {
+        let since = now()?;
+        eventually("the clients go on", || {
+            self.follow(stage)?;
+            let writers = self.writers.iter().map(|w| (&w.pod, w.last));
+            for (pod, last) in writers.chain([(&self.reader.pod, self.reader.last)]) {
+                ensure!(last > since, "{pod} did so last at {last}, before {since}");
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads what all have written since.
+    fn follow(&mut self, stage: &Stage) -> Result<()> {
+        for (number, writer) in (1..).zip(&mut self.writers) {
+            writer.more(stage, |log, more| log.go_on(more, number))?;
         }
-        Ok(())
+        self.reader.more(stage, ConsumerLog::go_on)
     }
 
     fn say(&self) {
-        for (number, writer) in (1..).zip(&self.writers) {
+        for writer in &self.writers {
             println!(
                 "  {}: {} acknowledged, at most {} ms between two",
-                writer_pod(number),
+                writer.pod,
                 writer.log.acked(),
                 writer.log.longest_pause(self.since)
             );
@@ -143,13 +150,9 @@ impl Load {
 
     /// Waits until the reader has read all that the writers have told by now.
     fn await_reader(&mut self, stage: &Stage) -> Result<()> {
-        for (number, writer) in (1..).zip(&mut self.writers) {
-            let more = writer.more(stage, &writer_pod(number))?;
-            writer.log.go_on(&more, number);
-        }
+        self.follow(stage)?;
         eventually("all that was acknowledged is read", || {
-            let more = self.reader.more(stage, READER)?;
-            self.reader.log.go_on(&more);
+            self.reader.more(stage, ConsumerLog::go_on)?;
             self.ensure_read()
         })
     }
@@ -175,8 +178,8 @@ impl Load {
     }
 
     fn ensure_no_errors(&self) -> Result<()> {
-        for (number, writer) in (1..).zip(&self.writers) {
-            let (pod, errors) = (writer_pod(number), &writer.log.errors);
+        for writer in &self.writers {
+            let (pod, errors) = (&writer.pod, &writer.log.errors);
             ensure!(errors.is_empty(), "{pod} had errors: {errors:?}");
         }
         let errors = &self.reader.log.errors;
@@ -187,14 +190,26 @@ impl Load {
 
 // === impl Followed ===
 
-impl<L> Followed<L> {
-    /// The whole lines that the client has written since.
-    fn more(&mut self, stage: &Stage, pod: &str) -> Result<String> {
-        let all = stage.log(SHOP, pod, "app")?;
-        let more = all.get(self.read..).context("the log is another one")?;
-        let whole = more.rfind('\n').map_or(0, |last| last + 1);
-        self.read += whole;
-        Ok(more[..whole].to_owned())
+impl<L: Default> Followed<L> {
+    fn new(pod: String) -> Self {
+        Self {
+            pod,
+            log: L::default(),
+            read: 0,
+            last: 0,
+        }
+    }
+
+    /// Takes what the client has written since.
+    fn more(&mut self, stage: &Stage, take: impl FnOnce(&mut L, &str)) -> Result<()> {
+        let more = stage.log_from(SHOP, &self.pod, "app", &mut self.read)?;
+        let good = ["producer_send_success", "record_data"];
+        let is_good = |line: &&str| good.iter().any(|name| line.contains(name));
+        if let Some(line) = more.lines().rfind(is_good) {
+            self.last = time_of(line);
+        }
+        take(&mut self.log, &more);
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The node, and how the trials use it.
 
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -98,6 +99,44 @@ impl Stage {
     /// Everything that a container has written.
     pub fn log(&self, namespace: &str, pod: &str, container: &str) -> Result<String> {
         self.kubectl(&["logs", "-n", namespace, pod, "-c", container])
+    }
+
+    /// The lines that a container has written from this byte of its log on, which
+    /// becomes the one after them. Logs of several 10 MB are read time and again, so
+    /// they are read where the kubelet writes them.
+    ///
+    /// # Errors
+    /// If there is no such log yet.
+    pub fn log_from(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        at: &mut u64,
+    ) -> Result<String> {
+        let all = self.node.folder().join("pods");
+        let prefix = format!("{namespace}_{pod}_");
+        let mut folders = std::fs::read_dir(&all)?.filter_map(Result::ok);
+        let folder =
+            folders.find(|folder| folder.file_name().to_string_lossy().starts_with(&prefix));
+        let folder = folder.with_context(|| format!("{pod} has written nothing yet"))?;
+        let mut file = std::fs::File::open(folder.path().join(container).join("0.log"))?;
+        file.seek(SeekFrom::Start(*at))?;
+        let mut more = Vec::new();
+        file.read_to_end(&mut more)?;
+        more.truncate(
+            more.iter()
+                .rposition(|byte| *byte == b'\n')
+                .map_or(0, |last| last + 1),
+        );
+        *at += more.len() as u64;
+        let mut lines = String::with_capacity(more.len());
+        for line in String::from_utf8_lossy(&more).lines() {
+            // When, on which stream, and whether the line is whole: all are.
+            lines.push_str(line.splitn(4, ' ').nth(3).unwrap_or_default());
+            lines.push('\n');
+        }
+        Ok(lines)
     }
 
     /// Sends a signal to the first container of a pod.

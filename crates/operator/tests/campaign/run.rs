@@ -224,11 +224,20 @@ impl Report {
 // === impl Share ===
 
 impl Share {
-    /// This test's part of a list: all of it by halves, or every so manyth where
-    /// `TUBEWAY_CAMPAIGN_EVERY` says so.
+    /// This test's part of a list of which a sample will do, where
+    /// `TUBEWAY_CAMPAIGN_EVERY` asks for every so manyth. It has no factor in
+    /// common with the number of faults, or some faults would never come.
     pub(crate) fn of<T>(self, all: impl IntoIterator<Item = T>) -> Vec<T> {
         let every = std::env::var("TUBEWAY_CAMPAIGN_EVERY").ok();
-        let every = every.map_or(1, |text| text.parse().expect("a number"));
+        self.every(every.map_or(1, |text| text.parse().expect("a number")), all)
+    }
+
+    /// This test's part of a list of which everything is to be run.
+    pub(crate) fn of_all<T>(self, all: impl IntoIterator<Item = T>) -> Vec<T> {
+        self.every(1, all)
+    }
+
+    fn every<T>(self, every: usize, all: impl IntoIterator<Item = T>) -> Vec<T> {
         let numbered = all.into_iter().enumerate();
         let ours = numbered.filter(|(i, _)| i % (self.of * every) == self.number * every);
         ours.map(|(_, one)| one).collect()

@@ -95,6 +95,18 @@ impl Topic {
 // === impl Kafka ===
 
 impl Kafka {
+    /// The topics, with each partition's followers by number: which of them comes
+    /// first is of no account, unlike which replica is the preferred leader.
+    pub(crate) fn placed(&self) -> BTreeMap<String, Topic> {
+        let mut topics = self.topics.clone();
+        for partition in topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+            if let Some((_, followers)) = partition.replicas.split_first_mut() {
+                followers.sort_unstable();
+            }
+        }
+        topics
+    }
+
     /// A node is up and has joined; its replicas catch up at the next [`Kafka::step`].
     pub(crate) fn start(&mut self, id: u32, broker: bool, controller: bool, directory: Uuid) {
         let before = self.nodes.get(&id).map(|node| node.directory);

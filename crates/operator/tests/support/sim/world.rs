@@ -355,7 +355,7 @@ impl<'a> World<'a> {
             let acls = kafka.acls.iter();
             Outcome {
                 objects,
-                topics: kafka.topics.clone(),
+                topics: kafka.placed(),
                 acls: acls.map(|acl| anywhere(format!("{acl:?}"))).collect(),
                 voters: kafka.voters.clone(),
                 brokers: format!(
