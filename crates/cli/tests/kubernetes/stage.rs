@@ -18,8 +18,11 @@ pub const SHOP: &str = "shop";
 pub const KAFKA: &str = "kafka";
 /// Where the operator is.
 pub const SYSTEM: &str = "tubeway-system";
-/// How long anything may take that has no time of its own.
-pub const WITHIN: Duration = Duration::from_mins(5);
+/// How long anything may take that has no time of its own. A broker that stops after
+/// its controllers waits for them for five minutes (Kafka 4.3), and a kubelet lets it:
+/// while a sidecar waits for its turn, a shortened grace period counts for nothing
+/// (Kubernetes 1.37).
+pub const WITHIN: Duration = Duration::from_mins(7);
 
 /// A node with our images, and the clients on it.
 pub struct Stage {

@@ -29,6 +29,7 @@ pub(crate) fn objects() -> Vec<Base> {
             json!({
                 "version": "4.3.1",
                 "metadataVersion": "4.2",
+                "mesh": { "provider": "builtin" },
                 "config": { "log.roll.hours": 3 },
                 "allowedNamespaces": { "from": "Selector", "selector": {
                     "matchLabels": { "team": "a" },
@@ -209,6 +210,13 @@ pub(crate) async fn seen(world: &World<'_>) -> std::collections::BTreeMap<String
         if name.starts_with("kafka") {
             object.as_object_mut().map(|fields| fields.remove("spec"));
         }
+        // Who leads the quorum, and which topic came first, is chance.
+        if let Some(quorum) = object["status"]["quorum"].as_object_mut() {
+            quorum.remove("leader");
+        }
+        if object["status"]["topicId"].is_string() {
+            object["status"]["topicId"] = json!("ID");
+        }
     }
     let neighbour = world.neighbours_topic("theirs").await;
     seen.insert(
@@ -217,7 +225,10 @@ pub(crate) async fn seen(world: &World<'_>) -> std::collections::BTreeMap<String
     );
     let ctx = &world.life.ctx;
     let key = format!("{}/demo", world.api.name).parse().unwrap();
-    let hide = |text: String| json!(text.replace(&world.api.name, "NAMESPACE"));
+    let hide = |text: String| {
+        let text = text.replace(&world.api.name, "NAMESPACE");
+        json!(text.lines().collect::<Vec<_>>())
+    };
     let access = ctx
         .access
         .current(&key)
@@ -235,7 +246,9 @@ pub(crate) async fn seen(world: &World<'_>) -> std::collections::BTreeMap<String
         hide(quotas.unwrap_or_default()),
     );
     world.kafka.kafka(|kafka| {
-        let topics = kafka.topics.iter().map(|(name, topic)| {
+        // The neighbour's stays when its object may have it no more.
+        let own = kafka.topics.iter().filter(|(name, _)| *name != "theirs");
+        let topics = own.map(|(name, topic)| {
             let partitions: Vec<_> = topic.partitions.iter().map(|p| &p.replicas).collect();
             (
                 name.clone(),

@@ -4,6 +4,7 @@
 //! be as if it had been written so from the beginning; something must be
 //! different from before; and what is no value of the field is refused by name.
 //! A field that is new fails here until something is known to change with it.
+//! `TUBEWAY_FIELD` is a part of the names of the fields that alone are tried.
 
 #![allow(
     clippy::too_many_lines,

@@ -129,12 +129,16 @@ pub enum Finding {
 ///
 /// A KafkaQuota becomes one [`Quota`] a limit, named
 /// `<namespace>/<name>/<dimension>`. One that is wrong in any way is left out
-/// whole, with a finding, and the others are in force.
+/// whole, with a finding, and the others are in force. The order of the objects
+/// has no part in it: the same quotas are the same rules, and nobody is sent them
+/// anew.
 pub fn compile(inputs: Inputs<'_>) -> Compiled {
     let world = World::new(inputs);
     let mut compiled = Compiled::default();
-    let own = |quota: &&KafkaQuota| quota.cluster == inputs.cluster.object;
-    for quota in inputs.quotas.iter().filter(own) {
+    let of_cluster = |quota: &&KafkaQuota| quota.cluster == inputs.cluster.object;
+    let mut own: Vec<_> = inputs.quotas.iter().filter(of_cluster).collect();
+    own.sort_by(|a, b| a.object.cmp(&b.object));
+    for quota in own {
         match quotas(&world, quota) {
             Ok(quotas) => compiled.rules.quotas.extend(quotas),
             Err(finding) => compiled.findings.push((quota.object.clone(), finding)),

@@ -235,6 +235,11 @@ pub(crate) fn alter_configs(
         if resource.resource_type != TOPIC {
             let broker = resource.resource_name.parse().ok();
             alter(kafka.options.entry(broker).or_default(), &resource.configs);
+            let values = resource.configs.iter();
+            let values = values.filter_map(|set| Some((&set.name, set.value.as_ref()?)));
+            kafka
+                .ever
+                .extend(values.map(|(name, value)| format!("{}={value}", name.as_str())));
             return answer;
         }
         let Some(topic) = kafka.topics.get_mut(resource.resource_name.as_str()) else {

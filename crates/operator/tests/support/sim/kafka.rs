@@ -50,6 +50,8 @@ pub(crate) struct Kafka {
     pub(crate) epoch: i32,
     /// Options that are set while brokers run, by broker; `None` is all of them.
     pub(crate) options: BTreeMap<Option<u32>, BTreeMap<String, String>>,
+    /// All values that options of brokers have had, as `name=value`.
+    pub(crate) ever: BTreeSet<String>,
     /// Brokers that have ever registered and were not unregistered.
     pub(crate) registered: BTreeSet<u32>,
     /// Features that were brought to a level; `metadata.version` begins at the newest.

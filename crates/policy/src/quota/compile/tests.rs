@@ -141,6 +141,20 @@ fn each_limit_becomes_a_quota_that_says_where_it_comes_from() {
 }
 
 #[test]
+fn the_order_of_the_objects_has_no_part_in_it() {
+    let objects = ["shop/b", "kafka/q", "shop/a"].map(quota);
+    let mut turned = objects.clone();
+    turned.reverse();
+    let names = |compiled: Compiled| -> Vec<_> {
+        let quotas = compiled.rules.quotas.into_iter();
+        quotas.map(|quota| quota.name).collect()
+    };
+    let first = names(compiled(&objects));
+    assert_eq!(first.len(), 3);
+    assert_eq!(names(compiled(&turned)), first);
+}
+
+#[test]
 fn the_clusters_own_namespace_limits_anybody() {
     let any = quota("kafka/q");
     assert_eq!(scope(any.clone()).unwrap(), Match::default());
