@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Programs that scripts/setup-kubernetes has built come first.
 export PATH := $(CURDIR)/target/tools/kubernetes:$(PATH)
 
-.PHONY: build images up test test-quick e2e campaign campaign-sample soak differential fuzz bench-proxy bench-operator istio life lint deny doc crds chart tools
+.PHONY: build images up test test-quick e2e campaign soak differential fuzz bench-proxy bench-operator istio life lint deny doc crds chart tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins --workspace --exclude tubeway-bench
@@ -70,9 +70,6 @@ e2e:              ## on a real Kubernetes with a node: install, clients in pods,
 EVERY ?= 1
 campaign:         ## the operator disturbed at every write and Kafka call, and every field changed
 	TUBEWAY_CAMPAIGN_EVERY=$(EVERY) $(CARGO) test --release -p tubeway-operator --test campaign --test transitions -- --nocapture
-
-campaign-sample:  ## part of that, with the programs of `make test`
-	TUBEWAY_CAMPAIGN_EVERY=11 $(CARGO) test -p tubeway-operator --test campaign -- --nocapture
 
 lint: deny        ## formatting, clippy, licences and advisories
 	$(CARGO) fmt --all --check
