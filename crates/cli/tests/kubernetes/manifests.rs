@@ -9,9 +9,10 @@ pub use shared::{KAFKA, SHOP};
 /// API takes it.
 pub const POLICY: &str = include_str!("../../../../deploy/kafka-network-policy.yaml");
 
-/// The cluster, small.
+/// The cluster, small: on a machine where all brokers share two cores, a second
+/// compiler costs more than it brings.
 pub fn cluster() -> String {
-    let pool = "  jvm: {heap: 256m, options: ['-XX:+UseSerialGC']}";
+    let pool = "  jvm: {heap: 256m, options: ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']}";
     shared::cluster("  allowedNamespaces: {from: All}", pool)
 }
 
