@@ -7,13 +7,16 @@ use tubeway_api::labels;
 use tubeway_planner::NodeState;
 
 /// How the node is that this pod runs; no pod is a missing node.
+///
+/// A pod that is over does not serve, whatever its conditions still say: Kafka
+/// goes on to count its broker as in sync until its session has timed out.
 pub(super) fn state(pod: Option<&Pod>) -> NodeState {
     let Some(pod) = pod else {
         return NodeState::Missing;
     };
     if pod.metadata.deletion_timestamp.is_some() {
         NodeState::Terminating
-    } else if is_ready(pod) {
+    } else if is_ready(pod) && !is_over(pod) {
         NodeState::Ready
     } else {
         NodeState::NotReady
@@ -189,5 +192,15 @@ mod tests {
             &json!({ "phase": "Failed", "reason": "Evicted" })
         )));
         assert!(!is_over(&pod(&json!({ "phase": "Running" }))));
+    }
+
+    #[test]
+    fn a_pod_that_is_over_is_not_ready_whatever_it_says() {
+        let with = |phase: &str| {
+            let ready = [json!({ "type": "Ready", "status": "True" })];
+            pod(&json!({ "phase": phase, "conditions": ready }))
+        };
+        assert_eq!(state(Some(&with("Running"))), NodeState::Ready);
+        assert_eq!(state(Some(&with("Failed"))), NodeState::NotReady);
     }
 }

@@ -109,6 +109,10 @@ fn canonical(mut object: Value, chances: &[(String, String)]) -> Value {
             .as_object_mut()
             .map(|spec| spec.remove("config"));
     }
+    // Who leads the quorum is up to the controllers.
+    if let Some(quorum) = object["status"]["quorum"].as_object_mut() {
+        quorum.remove("leader");
+    }
     timeless(&mut object["status"]);
     let mut text = object.to_string();
     for (chance, name) in chances {

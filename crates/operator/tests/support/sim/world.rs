@@ -204,8 +204,12 @@ impl<'a> World<'a> {
             Step::Put(kind, object) => self.api.create(kind, object).await.map(drop),
             Step::Edit(what, patch) => self.api.edit(what, patch).await.map(drop),
             Step::Delete(what) => self.api.delete(what).await.map(drop),
-            Step::Lose(what) => self.api.kill(what).await.map(drop),
+            Step::Lose(what) => {
+                self.stop_broker(what);
+                self.api.kill(what).await.map(drop)
+            }
             Step::Evict(what) => {
+                self.stop_broker(what);
                 let over = json!({ "status": { "phase": "Failed", "reason": "Evicted" } });
                 self.api
                     .edit(&format!("{what}/status"), &over)
@@ -226,6 +230,12 @@ impl<'a> World<'a> {
         if let Err(error) = result {
             self.problems.push(format!("{step:?}: {error}"));
         }
+    }
+
+    /// A pod's broker has ended, before anybody hears of it.
+    fn stop_broker(&self, pod: &str) {
+        let id = pod.rsplit('-').next().and_then(|id| id.parse().ok());
+        self.kafka.kafka(|kafka| id.map(|id| kafka.stop(id)));
     }
 
     /// One look of the operator, up to its end or a crash. Whether it went well.
