@@ -20,4 +20,4 @@ mod table;
 
 pub use auth::tokens::KeyError;
 pub use server::{Config, PkiError, Server, StartError};
-pub use store::StoreError;
+pub use store::{Durability, StoreError};

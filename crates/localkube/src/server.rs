@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
 
 use crate::api::{Api, now};
 use crate::auth::tokens::{KeyError, Subject, Tokens};
@@ -26,7 +27,7 @@ use crate::auth::{MASTERS, User, bootstrap};
 use crate::controllers;
 use crate::fault::Faults;
 use crate::logs::LogSource;
-use crate::store::{Key, Store, StoreError};
+use crate::store::{Durability, Key, Store, StoreError};
 use pki::Pki;
 
 pub use pki::PkiError;
@@ -52,6 +53,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Issuer of service-account tokens, and their default audience.
     pub issuer: String,
+    /// When what is written is on disk.
+    pub durability: Durability,
 }
 
 /// Why a server does not start.
@@ -96,6 +99,8 @@ pub struct Server {
     pki: Pki,
     faults: Arc<Faults>,
     tasks: Vec<JoinHandle<()>>,
+    /// Connections of clients in this process.
+    local: TaskTracker,
 }
 
 /// What every connection leads to.
@@ -117,6 +122,7 @@ impl Config {
             state_dir: state_dir.into(),
             listen,
             issuer: Self::ISSUER.into(),
+            durability: Durability::Answer,
         }
     }
 }
@@ -137,7 +143,7 @@ impl Server {
             address: config.listen,
             source,
         })?;
-        let store = Arc::new(Store::open(&config.state_dir)?);
+        let store = Arc::new(Store::open(&config.state_dir, config.durability)?);
         let pki = Pki::open(&config.state_dir, address.ip())?;
         let key = pki::keep(&config.state_dir.join("tokens.key"), || {
             Ok(Tokens::generate_key()?)
@@ -162,6 +168,7 @@ impl Server {
             pki,
             faults,
             tasks,
+            local: TaskTracker::new(),
         })
     }
 
@@ -243,6 +250,8 @@ impl Server {
             // A task that panicked has been reported by the runtime.
             let _ = task.await;
         }
+        self.local.close();
+        self.local.wait().await;
     }
 }
 

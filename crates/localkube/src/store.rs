@@ -27,6 +27,17 @@ use ring::Ring;
 /// How many changes are kept for watchers that come late.
 const HISTORY: usize = 10_000;
 
+/// When changes are on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Before whoever asked for one hears of it.
+    #[default]
+    Answer,
+    /// When the server has stopped, and not at all if it is killed. For tests whose
+    /// time stands still, to which a disk that is waited for would be an age.
+    Shutdown,
+}
+
 /// Where an object is stored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
@@ -161,7 +172,7 @@ impl Key {
 
 impl Store {
     /// Opens or creates the store in `dir`.
-    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(dir: &Path, durability: Durability) -> Result<Self, StoreError> {
         let loaded = disk::load(&dir.join("objects.redb"))?;
         let mut objects: HashMap<Arc<str>, Objects> = HashMap::new();
         let mut rv = loaded.rv;
@@ -185,7 +196,7 @@ impl Store {
         // The API gives "0" a meaning of its own, so the first version is 1.
         let rv = rv.max(1);
         let (report, settled) = watch::channel(Settled { rv, fault: None });
-        let disk = Disk::start(loaded.file, report);
+        let disk = Disk::start(loaded.file, report, durability);
         let ring = Ring::new(HISTORY, rv);
         let inner = Inner {
             rv,
@@ -439,14 +450,14 @@ mod tests {
     async fn a_settled_write_is_there_after_the_store_is_lost() {
         let dir = tempfile::tempdir().unwrap();
         let rv = {
-            let store = Store::open(dir.path()).unwrap();
+            let store = Store::open(dir.path(), Durability::Answer).unwrap();
             let a = store.create(&key("a"), object("a")).unwrap();
             store.create(&key("b"), object("b")).unwrap();
             let gone = store.remove(&key("a"), a.rv).unwrap();
             store.settled(gone.rv).await.unwrap();
             gone.rv
         };
-        let store = Store::open(dir.path()).unwrap();
+        let store = Store::open(dir.path(), Durability::Answer).unwrap();
         assert!(store.get(&key("a")).is_none());
         assert!(store.get(&key("b")).is_some());
         assert_eq!(
@@ -459,7 +470,7 @@ mod tests {
     #[tokio::test]
     async fn a_stale_write_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
+        let store = Store::open(dir.path(), Durability::Answer).unwrap();
         let first = store.create(&key("a"), object("a")).unwrap();
         store.replace(&key("a"), first.rv, object("a")).unwrap();
         let rv = store.rv();
@@ -481,7 +492,7 @@ mod tests {
     #[tokio::test]
     async fn a_namespaced_object_needs_a_living_namespace() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
+        let store = Store::open(dir.path(), Durability::Answer).unwrap();
         let pod = Key::new(&"pods".into(), "x", "p");
         assert!(matches!(
             store.create(&pod, object("p")),
@@ -503,8 +514,8 @@ mod tests {
     #[test]
     fn a_second_process_is_told_that_the_folder_is_in_use() {
         let dir = tempfile::tempdir().unwrap();
-        let _first = Store::open(dir.path()).unwrap();
-        let Err(StoreError::Open { reason, .. }) = Store::open(dir.path()) else {
+        let _first = Store::open(dir.path(), Durability::Answer).unwrap();
+        let Err(StoreError::Open { reason, .. }) = Store::open(dir.path(), Durability::Answer) else {
             panic!("opened twice")
         };
         assert!(reason.contains("another"), "{reason}");

@@ -264,7 +264,7 @@ mod tests {
 
     fn world() -> (tempfile::TempDir, Store, Tokens, Subject) {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
+        let store = Store::open(dir.path(), crate::store::Durability::Answer).unwrap();
         store
             .create(
                 &Key::new(&"namespaces".into(), "", "a"),

@@ -25,7 +25,7 @@ impl Server {
         let user = User::from_certificate("kubernetes-admin".into(), vec![MASTERS.into()]);
         let stop = self.api.stop.clone();
         let served = front.connection(theirs, Some(user));
-        tokio::spawn(async move {
+        self.local.spawn(async move {
             tokio::select! {
                 ended = served => if let Err(error) = ended {
                     tracing::debug!(%error, "connection ended");

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::watch;
 
-use super::{Key, Settled, StoreError};
+use super::{Durability, Key, Settled, StoreError};
 
 const OBJECTS: TableDefinition<(&str, &str, &str), &[u8]> = TableDefinition::new("objects");
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -44,27 +44,47 @@ const QUEUE: usize = 65_536;
 /// The sending side of the writer thread, which ends when this is dropped and all is written.
 pub(super) struct Disk {
     entries: Option<SyncSender<Entry>>,
+    /// Told of every change at once, if nobody is to wait for the disk.
+    early: Option<watch::Sender<Settled>>,
     writer: Option<thread::JoinHandle<()>>,
 }
 
 // === impl Disk ===
 
 impl Disk {
-    /// Starts the writer; it reports how far it is through `report`.
-    pub(super) fn start(file: File, report: watch::Sender<Settled>) -> Self {
+    /// Starts the writer; how far it is is reported through `report`.
+    pub(super) fn start(
+        file: File,
+        report: watch::Sender<Settled>,
+        durability: Durability,
+    ) -> Self {
         let (entries, queue) = sync_channel(QUEUE);
-        let writer = thread::spawn(move || write_all(file, &queue, &report));
+        let (early, writer) = match durability {
+            Durability::Answer => {
+                let writer = thread::spawn(move || write_all(file, &queue, &report));
+                (None, writer)
+            }
+            Durability::Shutdown => {
+                let writer = thread::spawn(move || write_late(file, &queue));
+                (Some(report), writer)
+            }
+        };
         Self {
             entries: Some(entries),
+            early,
             writer: Some(writer),
         }
     }
 
     /// Hands a change to the writer.
     pub(super) fn write(&self, entry: Entry) {
+        let rv = entry.rv;
         // The receiver lives until this sender is dropped.
         if let Some(entries) = &self.entries {
             let _ = entries.send(entry);
+        }
+        if let Some(early) = &self.early {
+            early.send_replace(Settled { rv, fault: None });
         }
     }
 }
@@ -149,6 +169,17 @@ fn read(database: &Database) -> Result<(u64, Vec<(Key, Bytes)>), redb::Error> {
         ));
     }
     Ok((rv, objects))
+}
+
+/// Writes everything in the end.
+fn write_late(mut file: File, queue: &Receiver<Entry>) {
+    let batch: Vec<Entry> = queue.iter().collect();
+    if batch.is_empty() {
+        return;
+    }
+    if let Err(error) = file.commit(&batch) {
+        tracing::error!(path = %file.path.display(), %error, "cannot store changes");
+    }
 }
 
 fn write_all(mut file: File, queue: &Receiver<Entry>, report: &watch::Sender<Settled>) {

@@ -2,7 +2,7 @@
 
 use tubeway_localkube::fault::{Fault, Plan, Rule, What};
 
-use crate::run::{Compare, Hosts, Report, Share, run, undisturbed, wrong};
+use crate::run::{Compare, Report, Share, prepared, run, undisturbed, wrong};
 use crate::scenarios::{Scenario, all};
 use crate::sim::CallFault;
 
@@ -34,8 +34,9 @@ enum Disturbance {
     Call(usize, CallFault),
 }
 
-async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mut Report) {
-    let calm = undisturbed(hosts.next().await, scenario).await;
+async fn every(scenario: &Scenario, share: Share, report: &mut Report) {
+    let before = prepared(scenario).await;
+    let calm = undisturbed(&before, scenario).await;
     let writes = (0..calm.writes())
         .flat_map(|n| FAULTS.map(|(kind, fault)| (kind, Disturbance::Write(n, fault))));
     let calls = (0..calm.calls)
@@ -48,7 +49,7 @@ async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mu
             }
             Disturbance::Call(n, fault) => (Plan::default(), Some((*n, *fault))),
         };
-        let run = run(hosts.next().await, scenario, faults, lost).await;
+        let run = run(&before, scenario, faults, lost).await;
         let wrong = wrong(&calm.outcome, &run, Compare::Counts);
         let what = format!("{}, {disturbance:?}", scenario.name);
         report.add(kind, &what, &wrong);
@@ -56,10 +57,9 @@ async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mu
 }
 
 async fn part(share: Share) {
-    let mut hosts = Hosts::new().await;
     let mut report = Report::new("every write and call");
     for scenario in all() {
-        every(&scenario, share, &mut hosts, &mut report).await;
+        every(&scenario, share, &mut report).await;
     }
     report.end();
 }

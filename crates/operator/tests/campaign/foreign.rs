@@ -4,7 +4,7 @@
 use serde_json::json;
 use tubeway_localkube::fault::{Fault, Plan, Rule, What};
 
-use crate::run::{Compare, Hosts, Report, Run, Share, ask, prepared, undisturbed, wrong};
+use crate::run::{Compare, Report, Run, Share, ask, prepared, undisturbed, wrong};
 use crate::scenarios::{Scenario, of_clusters};
 use crate::sim::{Step, World};
 
@@ -71,13 +71,14 @@ async fn meddle(world: &mut World<'_>, step: &Step) {
     world.problems.truncate(problems);
 }
 
-async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mut Report) {
-    let calm = undisturbed(hosts.next().await, scenario).await;
+async fn every(scenario: &Scenario, share: Share, report: &mut Report) {
+    let before = prepared(scenario).await;
+    let calm = undisturbed(&before, scenario).await;
     let writes = 0..calm.writes();
     let all = writes.flat_map(|n| meddlers().into_iter().map(move |m| (n, m)));
     for (write, (kind, step, back)) in share.of(all) {
-        let host = hosts.next().await;
-        let mut world = prepared(host, scenario).await;
+        let host = before.host().await;
+        let mut world = before.go_on(&host).await;
         let rule = Rule::nth(What::Write, write as u64, Fault::Hold);
         world.plan(Plan::new([rule]), None);
         ask(&mut world, scenario).await;
@@ -104,6 +105,7 @@ async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mu
         }
         world.settle().await;
         let run = Run::end(world).await;
+        host.end().await;
         let wrong = wrong(&calm.outcome, &run, Compare::End);
         let what = format!("{}, {kind} at write {write}", scenario.name);
         report.add(kind, &what, &wrong);
@@ -111,10 +113,9 @@ async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mu
 }
 
 async fn part(share: Share) {
-    let mut hosts = Hosts::new().await;
     let mut report = Report::new("foreign writers");
     for scenario in of_clusters().iter().filter(|s| !s.name.contains("deleted")) {
-        every(scenario, share, &mut hosts, &mut report).await;
+        every(scenario, share, &mut report).await;
     }
     report.end();
 }

@@ -3,18 +3,19 @@
 
 use tubeway_localkube::fault::{Fault, Plan, Rule, What};
 
-use crate::run::{Compare, Hosts, Report, Run, Share, ask, prepared, undisturbed, wrong};
+use crate::run::{Compare, Report, Run, Share, ask, prepared, undisturbed, wrong};
 use crate::scenarios::{Scenario, of_clusters};
 use crate::sim::life::Life;
 
 /// Requests of the first look at which the other operator is paused.
 const REQUESTS: u64 = 32;
 
-async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mut Report) {
-    let calm = undisturbed(hosts.next().await, scenario).await;
+async fn every(scenario: &Scenario, share: Share, report: &mut Report) {
+    let before = prepared(scenario).await;
+    let calm = undisturbed(&before, scenario).await;
     for at in share.of(0..REQUESTS) {
-        let host = hosts.next().await;
-        let mut world = prepared(host, scenario).await;
+        let host = before.host().await;
+        let mut world = before.go_on(&host).await;
         let other = format!("other-{}", world.agent);
         let faults = host.server.faults();
         faults.set(&other, Plan::new([Rule::nth(What::Any, at, Fault::Hold)]));
@@ -22,8 +23,7 @@ async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mu
         let paused = Life::start(&host.server, &other, key, &world.kafka, false).await;
         world.plan(Plan::default(), None);
         ask(&mut world, scenario).await;
-        let look = paused.look();
-        tokio::pin!(look);
+        let mut look = Box::pin(paused.look());
         let held = tokio::select! {
             () = faults.held(&other) => true,
             _ = &mut look => false,
@@ -32,12 +32,14 @@ async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mu
         if held {
             faults.release(&other);
             // Whatever comes of it.
-            let _ = look.await;
+            let _ = look.as_mut().await;
         }
         world.turn().await;
         world.settle().await;
         faults.clear(&other);
         let run = Run::end(world).await;
+        drop(look);
+        host.end().await;
         let wrong = wrong(&calm.outcome, &run, Compare::End);
         let what = format!("{}, paused at request {at}", scenario.name);
         report.add(if held { "paused" } else { "not paused" }, &what, &wrong);
@@ -45,10 +47,9 @@ async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mu
 }
 
 async fn part(share: Share) {
-    let mut hosts = Hosts::new().await;
     let mut report = Report::new("two leaders");
     for scenario in of_clusters() {
-        every(&scenario, share, &mut hosts, &mut report).await;
+        every(&scenario, share, &mut report).await;
     }
     report.end();
 }

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::run::{Compare, Hosts, Report, Run, Share, wrong};
+use crate::run::{Compare, Report, Run, Share, wrong};
 use crate::scenarios::three;
-use crate::sim::{Host, Step, World, pool};
+use crate::sim::{Step, Still, World, pool};
 
 /// Something that happens.
 type Event = (&'static str, Vec<Step>);
@@ -77,50 +77,61 @@ fn events() -> Vec<Event> {
     ]
 }
 
-/// `three`, then these, each seen or not.
-async fn run(host: &Host, events: &[&Event], seen: bool) -> Run {
-    let mut world = World::new(host).await;
-    for step in three() {
-        world.take(&step).await;
-    }
-    for (number, (_, steps)) in events.iter().enumerate() {
-        for step in steps {
-            let problems = world.problems.len();
-            world.take(step).await;
-            if number > 0 {
-                // The first may have taken away what the second is about.
-                world.problems.truncate(problems);
-            }
-        }
-        if seen {
-            world.settle().await;
-        } else {
-            world.turn().await;
-        }
-    }
+/// The first has been seen; then the second happens.
+async fn seen(first: &Still, second: &Event) -> Run {
+    let host = first.host().await;
+    let mut world = first.go_on(&host).await;
+    happen(&mut world, &second.1).await;
     world.settle().await;
-    Run::end(world).await
+    let run = Run::end(world).await;
+    host.end().await;
+    run
+}
+
+/// Both happen, and only then does the operator look.
+async fn blind(before: &Still, pair: [&Event; 2]) -> Run {
+    let host = before.host().await;
+    let mut world = before.go_on(&host).await;
+    for step in &pair[0].1 {
+        world.take(step).await;
+    }
+    world.turn().await;
+    happen(&mut world, &pair[1].1).await;
+    world.turn().await;
+    world.settle().await;
+    let run = Run::end(world).await;
+    host.end().await;
+    run
+}
+
+/// The second of two; the first may have taken away what it is about.
+async fn happen(world: &mut World<'_>, steps: &[Step]) {
+    for step in steps {
+        let problems = world.problems.len();
+        world.take(step).await;
+        world.problems.truncate(problems);
+    }
 }
 
 async fn part(share: Share) {
-    let mut hosts = Hosts::new().await;
     let mut report = Report::new("missed events");
     let events = events();
-    let pairs = events
-        .iter()
-        .flat_map(|a| events.iter().map(move |b| [a, b]));
-    for pair in share.of_all(pairs) {
-        let calm = run(hosts.next().await, &pair, true).await;
-        let blind = run(hosts.next().await, &pair, false).await;
-        let compare = if ORDER_COUNTS.contains(&[pair[0].0, pair[1].0]) {
-            Compare::Problems
-        } else {
-            Compare::Shape
-        };
-        let mut wrong = wrong(&calm.outcome, &blind, compare);
-        wrong.extend(calm.problems.iter().map(|p| format!("seen: {p}")));
-        let what = format!("{}, then {}", pair[0].0, pair[1].0);
-        report.add("pairs", &what, &wrong);
+    let before = Still::after(&three(), false).await;
+    for a in share.of_all(&events) {
+        let settled = [three(), a.1.clone(), vec![Step::Settle]].concat();
+        let first = Still::after(&settled, false).await;
+        for b in &events {
+            let compare = if ORDER_COUNTS.contains(&[a.0, b.0]) {
+                Compare::Problems
+            } else {
+                Compare::Shape
+            };
+            let calm = seen(&first, b).await;
+            let run = blind(&before, [a, b]).await;
+            let mut wrong = wrong(&calm.outcome, &run, compare);
+            wrong.extend(calm.problems.iter().map(|p| format!("seen: {p}")));
+            report.add("pairs", &format!("{}, then {}", a.0, b.0), &wrong);
+        }
     }
     report.end();
 }

@@ -5,10 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tubeway_localkube::fault::{Plan, Seen};
 
 use crate::scenarios::Scenario;
-use crate::sim::{CallFault, Host, Outcome, World, difference};
-
-/// Runs on one server, before the next begins with an empty disk.
-const RUNS_A_HOST: usize = 150;
+use crate::sim::{CallFault, Outcome, Still, World, difference};
 
 /// What a run came to.
 pub(crate) struct Run {
@@ -34,12 +31,6 @@ pub(crate) enum Compare {
     /// Nothing: the end may be another, and all that counts is that nothing
     /// happened that may never happen.
     Problems,
-}
-
-/// A server, exchanged now and then.
-pub(crate) struct Hosts {
-    host: Host,
-    runs: usize,
 }
 
 /// What a class of disturbances came to.
@@ -81,31 +72,26 @@ impl Run {
     }
 }
 
-/// A world in which a scenario's question is about to be asked.
-pub(crate) async fn prepared<'a>(host: &'a Host, scenario: &Scenario) -> World<'a> {
-    let mut world = if scenario.access {
-        World::with_access(host).await
-    } else {
-        World::new(host).await
-    };
-    for step in &scenario.before {
-        world.take(step).await;
-    }
-    world
+/// The world in which a scenario's question is about to be asked.
+pub(crate) async fn prepared(scenario: &Scenario) -> Still {
+    Still::after(&scenario.before, scenario.access).await
 }
 
 /// Asks a scenario's question with these faults, up to the end.
 pub(crate) async fn run(
-    host: &Host,
+    before: &Still,
     scenario: &Scenario,
     plan: Plan,
     call: Option<(usize, CallFault)>,
 ) -> Run {
-    let mut world = prepared(host, scenario).await;
+    let host = before.host().await;
+    let mut world = before.go_on(&host).await;
     world.plan(plan, call);
     ask(&mut world, scenario).await;
     world.settle().await;
-    Run::end(world).await
+    let run = Run::end(world).await;
+    host.end().await;
+    run
 }
 
 /// Asks a scenario's question.
@@ -116,8 +102,8 @@ pub(crate) async fn ask(world: &mut World<'_>, scenario: &Scenario) {
 }
 
 /// The run in which nothing goes wrong.
-pub(crate) async fn undisturbed(host: &Host, scenario: &Scenario) -> Run {
-    let run = run(host, scenario, Plan::default(), None).await;
+pub(crate) async fn undisturbed(before: &Still, scenario: &Scenario) -> Run {
+    let run = run(before, scenario, Plan::default(), None).await;
     assert_eq!(run.problems, [""; 0], "{}", scenario.name);
     run
 }
@@ -175,25 +161,6 @@ fn shape(outcome: &Outcome) -> BTreeMap<&str, Vec<(usize, usize, bool)>> {
         (name.as_str(), partitions.collect())
     });
     shape.collect()
-}
-
-// === impl Hosts ===
-
-impl Hosts {
-    pub(crate) async fn new() -> Self {
-        Self {
-            host: Host::start().await,
-            runs: 0,
-        }
-    }
-
-    pub(crate) async fn next(&mut self) -> &Host {
-        self.runs += 1;
-        if self.runs > RUNS_A_HOST {
-            *self = Self::new().await;
-        }
-        &self.host
-    }
 }
 
 // === impl Report ===

@@ -2,7 +2,7 @@
 
 use tubeway_localkube::fault::{Fault, Plan, Rule, Seen, What};
 
-use crate::run::{Compare, Hosts, Report, Run, Share, ask, prepared, undisturbed, wrong};
+use crate::run::{Compare, Report, Run, Share, ask, prepared, undisturbed, wrong};
 use crate::scenarios::{Scenario, of_clusters, remade};
 
 /// Reads that are answered as of long ago: those of about one look.
@@ -10,32 +10,37 @@ const READS: u64 = 10;
 /// How many versions of the world back.
 const BACK: [usize; 5] = [1, 2, 5, 12, usize::MAX];
 
-/// Reads of a while are as of the version that was `back` versions ago.
-fn stale(seen: &[Seen], back: usize) -> Plan {
+/// Reads of a while are as of the version that was `back` versions ago, or of the
+/// first, at which the question was not asked yet.
+fn stale(first: u64, seen: &[Seen], back: usize) -> Plan {
     let mut versions: Vec<u64> = seen.iter().map(|seen| seen.version).collect();
-    versions.retain(|version| *version > 0);
+    versions.retain(|version| *version > first);
+    versions.push(first);
     versions.sort_unstable();
     versions.dedup();
     let at = versions.len().saturating_sub(back.saturating_add(1));
-    let version = versions.get(at).copied().unwrap_or(1);
+    let version = versions[at];
     Plan::new([Rule::first(What::Read, READS, Fault::Stale(version))])
 }
 
-async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mut Report) {
-    let calm = undisturbed(hosts.next().await, scenario).await;
+async fn every(scenario: &Scenario, share: Share, report: &mut Report) {
+    let before = prepared(scenario).await;
+    let calm = undisturbed(&before, scenario).await;
     let all = (0..calm.writes()).flat_map(|n| BACK.map(|back| (n, back)));
     for (write, back) in share.of(all) {
-        let mut world = prepared(hosts.next().await, scenario).await;
-        // What was there before belongs to what can be seen again.
-        let before = world.seen();
+        let host = before.host().await;
+        let mut world = before.go_on(&host).await;
+        // What there is before belongs to what can be seen again.
+        let first = world.api.version().await;
         let rule = Rule::nth(What::Write, write as u64, Fault::CrashAfter);
         world.plan(Plan::new([rule]), None);
         world.at_restart = Some(Box::new(move |seen| {
-            stale(&[before.clone(), seen.to_vec()].concat(), back)
+            stale(first, seen, back)
         }));
         ask(&mut world, scenario).await;
         world.settle().await;
         let run = Run::end(world).await;
+        host.end().await;
         let wrong = wrong(&calm.outcome, &run, Compare::Deletions);
         let what = format!("{}, write {write}, {back} versions back", scenario.name);
         report.add(scenario.name, &what, &wrong);
@@ -43,10 +48,9 @@ async fn every(scenario: &Scenario, share: Share, hosts: &mut Hosts, report: &mu
 }
 
 async fn part(share: Share) {
-    let mut hosts = Hosts::new().await;
     let mut report = Report::new("stale restarts");
     for scenario in of_clusters().into_iter().chain([remade()]) {
-        every(&scenario, share, &mut hosts, &mut report).await;
+        every(&scenario, share, &mut report).await;
     }
     report.end();
 }

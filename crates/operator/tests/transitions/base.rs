@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::sim::{Host, Step, World};
+use crate::sim::{Host, Step, Still, World};
 
 /// An object of the world, where it is.
 #[derive(Debug, Clone)]
@@ -169,6 +169,13 @@ fn acl(principal: Value) -> Value {
         },
         "operations": ["Read"], "hosts": ["10.0.0.0/8"], "zones": ["a"],
     }] })
+}
+
+/// A world with these objects that anything can be done to, again and again.
+pub(crate) async fn still(objects: &[Base]) -> Still {
+    let host = Host::start().await;
+    let halted = world(&host, objects).await.halt();
+    Still::new(host, halted).await
 }
 
 /// A world with these objects, and a neighbour that some of them are about.

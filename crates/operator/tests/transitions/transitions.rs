@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::base::{Base, objects, seen, world};
+use crate::base::{Base, objects, seen, still, world};
 use crate::fields::{Field, all};
-use crate::sim::{Host, Step, World, difference};
+use crate::sim::{Host, Step, Still, World, difference};
 use crate::table::{Entry, entry};
 
 /// What a world looks like, and what was done on the way there.
@@ -70,7 +70,6 @@ async fn end(mut world: World<'_>, probe: &[Step]) -> (End, Vec<String>) {
         trace(&world)
     };
     let seen = seen(&world).await;
-    world.end_neighbour().await;
     let (_, problems) = world.outcome().await;
     (End { seen, trace }, problems)
 }
@@ -98,7 +97,7 @@ struct Tally {
     failures: Vec<String>,
 }
 
-async fn try_field(host: &Host, field: &Field, tally: &mut Tally) {
+async fn try_field(before: &Still, field: &Field, tally: &mut Tally) {
     let objects = objects();
     let entry = entry(&field.name());
     let Some(at) = holder(field, &objects) else {
@@ -124,33 +123,38 @@ async fn try_field(host: &Host, field: &Field, tally: &mut Tally) {
             field.name()
         ));
     }
-    refuse_nonsense(host, field, &objects, at, tally).await;
+    let host = before.host().await;
+    refuse_nonsense(&host, field, &objects, at, tally).await;
+    host.end().await;
     if let Some(words) = entry.fixed {
-        let world = world(host, &objects).await;
+        let host = before.host().await;
+        let world = before.go_on(&host).await;
         let object = changed(&base.object, field, &entry, &values[0]);
         match write(&world, base, &object).await {
             Err(error) if error.contains(words) => tally.refusals += 1,
             other => tally.failures.push(format!("{}: {other:?}", field.name())),
         }
-        world.end_neighbour().await;
-        world.outcome().await;
         return;
     }
-    let (before, _) = end(world(host, &objects).await, &entry.probe).await;
+    let host = before.host().await;
+    let (unchanged, _) = end(before.go_on(&host).await, &entry.probe).await;
+    host.end().await;
     for value in values {
         let object = changed(&base.object, field, &entry, &value);
         let what = format!("{} to {value}", field.name());
-        let world_now = world(host, &objects).await;
+        let host = before.host().await;
+        let world_now = before.go_on(&host).await;
         if let Err(error) = write(&world_now, base, &object).await {
             tally.failures.push(format!("{what}: {error}"));
             continue;
         }
         let (after, problems) = end(world_now, &entry.probe).await;
+        host.end().await;
         tally.transitions += 1;
         tally
             .failures
             .extend(problems.iter().map(|problem| format!("{what}: {problem}")));
-        if difference(&before.seen, &after.seen).is_empty() && before.trace == after.trace {
+        if difference(&unchanged.seen, &after.seen).is_empty() && unchanged.trace == after.trace {
             tally.failures.push(format!("{what}: changes nothing"));
         }
         if entry.leaves_traces {
@@ -158,7 +162,9 @@ async fn try_field(host: &Host, field: &Field, tally: &mut Tally) {
         }
         let mut fresh = objects.clone();
         fresh[at].object = object;
-        let (fresh, _) = end(world(host, &fresh).await, &entry.probe).await;
+        let host = Host::start().await;
+        let (fresh, _) = end(world(&host, &fresh).await, &entry.probe).await;
+        host.end().await;
         let other = difference(&fresh.seen, &after.seen);
         if !other.is_empty() {
             let other = other.into_iter().take(4).collect::<Vec<_>>().join("; ");
@@ -216,14 +222,11 @@ async fn part(number: usize, of: usize) {
     let only = std::env::var("TUBEWAY_FIELD").unwrap_or_default();
     let ours = fields.iter().enumerate().filter(|(i, _)| i % of == number);
     let ours = ours.filter(|(_, field)| field.name().contains(&only));
-    let mut host = Host::start().await;
+    let before = still(&objects()).await;
     let mut tried = 0;
     for (_, field) in ours {
-        if tried % 12 == 11 {
-            host = Host::start().await;
-        }
         tried += 1;
-        try_field(&host, field, &mut tally).await;
+        try_field(&before, field, &mut tally).await;
     }
     println!(
         "transitions: {tried} fields, {} transitions, {} refusals in {:.0?}",

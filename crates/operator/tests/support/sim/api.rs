@@ -76,6 +76,13 @@ impl Namespace {
         }
     }
 
+    /// The newest resource version of all.
+    pub(crate) async fn version(&self) -> u64 {
+        let list = self.call(Method::GET, "pods", &Value::Null).await.unwrap();
+        let version = list["metadata"]["resourceVersion"].as_str().unwrap();
+        version.parse().unwrap()
+    }
+
     pub(crate) async fn create(&self, kind: &str, object: &Value) -> Result<Value, kube::Error> {
         self.call(Method::POST, kind, object).await
     }
@@ -110,12 +117,6 @@ impl Namespace {
         send(&self.client, Method::PATCH, &itself, patch)
             .await
             .unwrap();
-    }
-
-    /// Deletes the namespace with everything in it.
-    pub(crate) async fn end(&self) {
-        let path = format!("/api/v1/namespaces/{}", self.name);
-        let _ = send(&self.client, Method::DELETE, &path, &json!({})).await;
     }
 }
 

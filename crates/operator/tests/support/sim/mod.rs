@@ -15,9 +15,11 @@ mod disks;
 pub(crate) mod kafka;
 pub(crate) mod kubelet;
 pub(crate) mod life;
+pub(crate) mod still;
 pub(crate) mod wire;
 pub(crate) mod world;
 
 pub(crate) use canonical::difference;
+pub(crate) use still::Still;
 pub(crate) use wire::CallFault;
 pub(crate) use world::{Host, Outcome, Step, World, cluster, pool};

@@ -57,6 +57,13 @@ pub(crate) type Reply<R> = <R as Call>::Response;
 // === impl SimKafka ===
 
 impl SimKafka {
+    /// A cluster that is as this one was.
+    pub(crate) fn like(kafka: Kafka) -> Self {
+        let new = Self::default();
+        new.lock().kafka = kafka;
+        new
+    }
+
     pub(crate) fn kafka<T>(&self, look: impl FnOnce(&mut Kafka) -> T) -> T {
         look(&mut self.lock().kafka)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tubeway_localkube::Server;
+use tubeway_localkube::{Durability, Server};
 use tubeway_localkube::fault::{Fault, Plan, Seen};
 
 use super::api::Namespace;
@@ -22,11 +22,11 @@ const PATIENCE: usize = 150;
 /// themselves is quiet: longer than any of them waits for another try.
 const QUIET: Duration = Duration::from_secs(40);
 
-/// An API server that many worlds come and go on.
+/// An API server for worlds.
 pub(crate) struct Host {
     pub(crate) server: Server,
     worlds: std::cell::Cell<usize>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// One thing that somebody does.
@@ -61,10 +61,10 @@ pub(crate) struct World<'a> {
     pub(crate) crashes: usize,
     /// Most nodes that were out at the same time.
     pub(crate) most_pods_out: usize,
-    neighbour: Option<Namespace>,
+    pub(super) neighbour: Option<Namespace>,
     /// What to do to the plan when the operator starts again.
     pub(crate) at_restart: Option<AtRestart>,
-    access: bool,
+    pub(super) access: bool,
 }
 
 /// What the operator's faults are after its first crash, by what was seen before it.
@@ -88,24 +88,42 @@ pub(crate) struct Outcome {
 impl Host {
     /// A server with Tubeway's kinds installed.
     pub(crate) async fn start() -> Self {
-        let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() {
-            tempfile::tempdir_in(memory)
-        } else {
-            tempfile::tempdir()
-        };
-        let folder = folder.unwrap();
-        let listen = "127.0.0.1:0".parse().unwrap();
-        let config = tubeway_localkube::Config::new(folder.path(), listen);
-        let server = Server::start(config).await.unwrap();
-        let client = server.local_client("setup").await.unwrap();
+        let host = Self::over(folder()).await;
+        let client = host.server.local_client("setup").await.unwrap();
         tubeway_operator::crds::install(&client).await.unwrap();
+        host
+    }
+
+    /// A server with the objects of this folder.
+    pub(super) async fn over(folder: TempDir) -> Self {
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let mut config = tubeway_localkube::Config::new(folder.path(), listen);
+        // Time stands still in these worlds, but not while it waits for a disk.
+        config.durability = Durability::Shutdown;
+        let server = Server::start(config).await.unwrap();
         Self {
             server,
             worlds: std::cell::Cell::new(0),
-            _folder: folder,
+            folder,
         }
     }
+
+    /// Ends the server; its objects are in the folder.
+    pub(crate) async fn end(self) -> TempDir {
+        self.server.shutdown().await;
+        self.folder
+    }
+}
+
+/// A folder in memory, where there is such a thing.
+pub(super) fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    folder.unwrap()
 }
 
 // === impl World ===
@@ -126,10 +144,14 @@ impl<'a> World<'a> {
         host.worlds.set(number + 1);
         // One length, so that nothing depends on it.
         let name = format!("world-{number:06}");
+        Self::on(host, &name, access, SimKafka::default()).await
+    }
+
+    /// The operator starts in a namespace, whatever is there.
+    pub(super) async fn on(host: &'a Host, name: &str, access: bool, kafka: SimKafka) -> Self {
         let agent = format!("operator-of-{name}");
         let client = host.server.local_client("somebody").await.unwrap();
-        let api = Namespace::make(client, &name).await;
-        let kafka = SimKafka::default();
+        let api = Namespace::make(client, name).await;
         host.server.faults().set(&agent, Plan::default());
         let key = format!("{name}/demo").parse().unwrap();
         let life = Life::start(&host.server, &agent, key, &kafka, access).await;
@@ -165,12 +187,6 @@ impl<'a> World<'a> {
         };
         let topic = neighbour.get(&format!("kafkatopics/{name}")).await;
         topic.unwrap_or_default()
-    }
-
-    pub(crate) async fn end_neighbour(&self) {
-        if let Some(neighbour) = &self.neighbour {
-            neighbour.end().await;
-        }
     }
 
     /// The operator ends here and starts again.
@@ -323,7 +339,7 @@ impl<'a> World<'a> {
             let wrote = seen
                 .iter()
                 .any(|seen| is_state(seen) && seen.asked.is_write());
-            // The disk is real, and time is not: what is under way is waited for.
+            // What is under way is waited for.
             let under_way = seen
                 .iter()
                 .any(|seen| seen.status.is_none() && seen.fault.is_none());
@@ -381,10 +397,8 @@ impl<'a> World<'a> {
                 counts,
             }
         });
-        // Nobody is there any more to see the namespace end.
         drop(self.life);
         self.host.server.faults().clear(&self.agent);
-        self.api.end().await;
         (outcome, self.problems)
     }
 
