@@ -48,10 +48,12 @@ fn brokers_come() -> Vec<Step> {
     vec![pool("more", 2, &["broker"], &json!({})), Step::Settle]
 }
 
-/// Brokers that share no partition are all to be replaced.
+/// Brokers that share no partition, because they have none, are all to be replaced.
 fn brokers_roll() -> Vec<Step> {
+    let empty = json!({ "spec": { "reassignment": { "fillNewBrokers": false } } });
     let restart = json!({ "spec": { "jvm": { "heap": "300m" } } });
     vec![
+        Step::Edit("kafkaclusters/demo", empty),
         pool("more", 3, &["broker"], &json!({})),
         Step::Settle,
         Step::Edit("kafkanodepools/more", restart),
@@ -111,7 +113,8 @@ pub(crate) fn entry(field: &str) -> Entry {
             json!({}),
         ]),
         "KafkaCluster spec.allowedNamespaces.from" => Entry {
-            values: vec![json!("Same"), json!("All")],
+            // The base lets the neighbour in, as `All` would.
+            values: vec![json!("Same")],
             with: vec![("/spec/allowedNamespaces/selector", Value::Null)],
             probe: vec![],
             ..Entry::default()
@@ -127,6 +130,18 @@ pub(crate) fn entry(field: &str) -> Entry {
         "KafkaCluster spec.mesh.provider" => Entry {
             values: vec![json!("istio")],
             ..fixed("mesh.provider cannot be changed")
+        },
+        // What a cluster is that is paused from the start is nothing.
+        "KafkaCluster spec.pause" => Entry {
+            values: vec![json!(true)],
+            leaves_traces: true,
+            ..Entry::default()
+        },
+        // Nodes go on with the bootstrap servers that they were made with.
+        "KafkaNodePool spec.replicas" => Entry {
+            values: vec![json!(4)],
+            leaves_traces: true,
+            ..Entry::default()
         },
         "KafkaCluster spec.maxUnavailable" => probed(brokers_roll()),
         "KafkaCluster spec.reassignment.bytesPerSecond" => Entry {
