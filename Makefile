@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Programs that scripts/setup-kubernetes has built come first.
 export PATH := $(CURDIR)/target/tools/kubernetes:$(PATH)
 
-.PHONY: build images up test test-quick e2e campaign soak differential fuzz bench-proxy bench-operator istio life lint deny doc crds chart tools
+.PHONY: build images up test test-quick e2e campaign sample soak differential fuzz bench-proxy bench-operator istio life lint deny doc crds chart tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins --workspace --exclude tubeway-bench
@@ -70,6 +70,13 @@ e2e:              ## on a real Kubernetes with a node: install, clients in pods,
 EVERY ?= 1
 campaign:         ## the operator disturbed at every write and Kafka call, and every field changed
 	TUBEWAY_CAMPAIGN_EVERY=$(EVERY) $(CARGO) test --release -p tubeway-operator --test campaign --test transitions -- --nocapture
+
+# As much of it as a change has to pass: 1,000 writes and calls, 300 restarts that see
+# the past, all missed events, every field, and a little of the rest.
+sample:
+	TUBEWAY_CAMPAIGN_EVERY=4 $(CARGO) test -p tubeway-operator --test campaign --test transitions -- \
+	  --nocapture --skip others_meddle --skip two_operators
+	TUBEWAY_CAMPAIGN_EVERY=41 $(CARGO) test -p tubeway-operator --test campaign -- --nocapture others_meddle two_operators
 
 lint: deny        ## formatting, clippy, licences and advisories
 	$(CARGO) fmt --all --check

@@ -515,7 +515,8 @@ mod tests {
     fn a_second_process_is_told_that_the_folder_is_in_use() {
         let dir = tempfile::tempdir().unwrap();
         let _first = Store::open(dir.path(), Durability::Answer).unwrap();
-        let Err(StoreError::Open { reason, .. }) = Store::open(dir.path(), Durability::Answer) else {
+        let Err(StoreError::Open { reason, .. }) = Store::open(dir.path(), Durability::Answer)
+        else {
             panic!("opened twice")
         };
         assert!(reason.contains("another"), "{reason}");

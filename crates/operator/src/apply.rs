@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
@@ -178,7 +179,18 @@ impl<'a> Writer<'a> {
     /// Deletes exactly the object that was seen: not another of its name, and
     /// not one that has changed since.
     pub async fn delete<K: Object>(&self, seen: &K) -> Result<()> {
+        self.delete_within(seen, None).await
+    }
+
+    /// Deletes exactly the Pod that was seen, which has so many seconds to stop,
+    /// be it more or less than its own spec says.
+    pub async fn stop(&self, seen: &Pod, grace: u32) -> Result<()> {
+        self.delete_within(seen, Some(grace)).await
+    }
+
+    async fn delete_within<K: Object>(&self, seen: &K, grace: Option<u32>) -> Result<()> {
         let params = DeleteParams {
+            grace_period_seconds: grace,
             preconditions: Some(Preconditions {
                 uid: seen.uid(),
                 resource_version: seen.resource_version(),

@@ -53,8 +53,9 @@ pub struct Registry {
     /// How many partitions name a broker among their replicas, by broker;
     /// `None` while Kafka cannot be asked.
     pub assigned: Option<BTreeMap<u32, usize>>,
-    /// Brokers that are registered, fenced ones among them (KIP-1073).
-    pub registered: BTreeSet<u32>,
+    /// Brokers that are registered and fenced (KIP-1073). One that is not lives,
+    /// whoever has been told otherwise: unregistered, it would never serve again.
+    pub fenced: BTreeSet<u32>,
 }
 
 /// The next step towards the nodes that are wanted.
@@ -109,6 +110,7 @@ impl Member {
 ///   joins when it has caught up.
 /// - The last broker that serves, and the last voter, stay.
 /// - What was begun is taken back when the node is wanted again.
+/// - A broker that lives is never unregistered.
 pub fn membership(members: &[Member], registry: &Registry) -> MembershipPlan {
     let mut plan = MembershipPlan::default();
     let stays = |m: &&Member| m.ready && m.is_broker() && m.stays(NodeRole::Broker);
@@ -195,7 +197,7 @@ fn left_behind(members: &[Member], registry: &Registry) -> BTreeSet<u32> {
     };
     let is_or_will_be = |m: &&Member| m.is_broker() || m.stays(NodeRole::Broker);
     let brokers: BTreeSet<u32> = members.iter().filter(is_or_will_be).map(|m| m.id).collect();
-    let gone = registry.registered.difference(&brokers).copied();
+    let gone = registry.fenced.difference(&brokers).copied();
     gone.filter(|id| assigned.get(id).is_none_or(|count| *count == 0))
         .collect()
 }

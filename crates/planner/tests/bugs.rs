@@ -87,7 +87,7 @@ fn registry(voters: &[u32]) -> Registry {
             observers: BTreeMap::new(),
         }),
         assigned: Some(BTreeMap::new()),
-        registered: voters.iter().copied().collect(),
+        fenced: voters.iter().copied().collect(),
     }
 }
 
@@ -251,7 +251,7 @@ fn koperator_685_a_broker_that_is_gone_is_not_drained_again() {
     let mut seen = registry(&[0, 1, 2]);
     let plan = membership(&members, &seen);
     assert!(plan.drain.is_empty() && plan.unregister.is_empty());
-    seen.registered.insert(6);
+    seen.fenced.insert(6);
     let plan = membership(&members, &seen);
     assert_eq!((plan.drain, plan.unregister), ([].into(), [6].into()));
 }

@@ -18,10 +18,8 @@ pub const SHOP: &str = "shop";
 pub const KAFKA: &str = "kafka";
 /// Where the operator is.
 pub const SYSTEM: &str = "tubeway-system";
-/// How long anything may take that has no time of its own. A broker that stops after
-/// its controllers waits for them for five minutes (Kafka 4.3), and a kubelet lets it:
-/// while a sidecar waits for its turn, a shortened grace period counts for nothing
-/// (Kubernetes 1.37).
+/// How long anything may take that has no time of its own. A broker that the operator
+/// stops may hand over its partitions for five minutes (Kafka 4.3).
 pub const WITHIN: Duration = Duration::from_mins(7);
 
 /// A node with our images, and the clients on it.

@@ -134,13 +134,18 @@ impl Situation<'_> {
         })
     }
 
-    /// Brokers that are registered and that nobody knows.
+    /// Brokers that are registered and away, and that nobody knows.
     fn left_behind(&self) -> impl Iterator<Item = u32> {
-        let registered = self.report.iter().flat_map(|report| report.brokers.keys());
         let strays = self.observed.strays();
         let is_known =
             move |id: u32| strays.contains_key(&id) || self.nodes.iter().any(|node| node.id == id);
-        registered.copied().filter(move |id| !is_known(*id))
+        self.fenced().filter(move |id| !is_known(*id))
+    }
+
+    fn fenced(&self) -> impl Iterator<Item = u32> {
+        let registered = self.report.iter().flat_map(|report| &report.brokers);
+        let fenced = registered.filter(|(_, broker)| broker.fenced);
+        fenced.map(|(id, _)| *id)
     }
 
     fn votes_as_wanted(&self) -> bool {
@@ -244,10 +249,7 @@ impl Situation<'_> {
         Registry {
             voters: self.report.map(|report| report.voters.clone()),
             assigned,
-            registered: self
-                .report
-                .map(|report| report.brokers.keys().copied().collect())
-                .unwrap_or_default(),
+            fenced: self.fenced().collect(),
         }
     }
 

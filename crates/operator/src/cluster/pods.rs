@@ -6,6 +6,11 @@ use kube::ResourceExt;
 use tubeway_api::labels;
 use tubeway_planner::NodeState;
 
+/// Seconds that the operator gives a pod to stop. A broker hands over its
+/// partitions first, for which Kafka itself takes up to five minutes; what is not
+/// handed over by then is recovered at the next start.
+pub(super) const GRACE: u32 = 330;
+
 /// How the node is that this pod runs; no pod is a missing node.
 ///
 /// A pod that is over does not serve, whatever its conditions still say: Kafka

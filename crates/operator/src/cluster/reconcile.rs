@@ -80,9 +80,7 @@ pub async fn reconcile(ctx: &Context, key: &ClusterRef) -> Result<Again> {
     };
     if observed.cluster.metadata.deletion_timestamp.is_some() {
         // What it owns goes by itself; making anything now would get in the way.
-        let uid = observed.cluster.uid().unwrap_or_default();
-        let left = farewell::hurry(ctx, key, &uid).await?;
-        return Ok(if left == 0 { Again::Never } else { Again::Soon });
+        return Ok(Again::Never);
     }
     let look = Look {
         write: Writer::new(ctx.client.clone(), &ctx.metrics, CONTROLLER),

@@ -327,6 +327,6 @@ async fn a_paused_cluster_and_one_that_is_deleted_are_left_alone() {
         c["spec"]["pause"] = json!(false);
         c["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     });
-    assert_eq!(world.look().await.unwrap(), Again::Soon, "pods are there");
+    assert_eq!(world.look().await.unwrap(), Again::Never);
     assert_eq!(world.api.take_writes(), Vec::<String>::new());
 }

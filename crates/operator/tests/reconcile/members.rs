@@ -151,6 +151,14 @@ async fn a_broker_that_is_not_asked_for_is_cordoned_drained_and_let_go() {
     assert_eq!(standing(), Some("left-empty".into()));
     assert_eq!(world.pods().len(), 3);
     world.settle().await;
+    assert!(
+        !told().iter().any(|order| order.contains("unregister")),
+        "Kafka says that it lives"
+    );
+    let mut report = world.health.report.lock().unwrap().clone().unwrap();
+    report.brokers.get_mut(&3).unwrap().fenced = true;
+    *world.health.report.lock().unwrap() = Some(report);
+    world.settle().await;
     assert!(told().contains(&"unregister broker 3".to_owned()));
     assert_eq!(standing(), None, "the pool says that it goes");
     let pool = world.api.get(&extra).unwrap();

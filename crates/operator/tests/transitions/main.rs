@@ -8,6 +8,7 @@
 
 #![allow(
     clippy::too_many_lines,
+    clippy::large_futures,
     clippy::needless_pass_by_value,
     clippy::match_same_arms,
     reason = "tables, and worlds that are run whole"

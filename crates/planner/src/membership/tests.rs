@@ -27,7 +27,7 @@ fn registry(voters: &[u32], caught_up: &[u32]) -> Registry {
             observers: BTreeMap::new(),
         }),
         assigned: Some(BTreeMap::new()),
-        registered: BTreeSet::new(),
+        fenced: BTreeSet::new(),
     }
 }
 
@@ -55,7 +55,7 @@ fn koperator_829_a_broker_leaves_cordoned_then_drained_then_by_its_own_word() {
     let stays = member(0, &[BROKER, CONTROLLER], &[BROKER, CONTROLLER]);
     let mut leaves = member(5, &[BROKER], &[]);
     let mut seen = registry(&[0], &[0]);
-    seen.registered = [0, 5].into();
+    seen.fenced = [0, 5].into();
     let next =
         |leaves: &Member, seen: &Registry| membership(&[stays.clone(), leaves.clone()], seen);
 
@@ -280,14 +280,14 @@ fn any_registry() -> impl Strategy<Value = Registry> {
         }
     });
     let assigned = proptest::option::of(btree_map(0u32..9, 0usize..3, 0..9));
-    let registered = btree_set(0u32..9, 0..9);
-    (proptest::option::of(voters), assigned, registered).prop_map(
-        |(voters, assigned, registered)| Registry {
+    let fenced = btree_set(0u32..9, 0..9);
+    (proptest::option::of(voters), assigned, fenced).prop_map(|(voters, assigned, fenced)| {
+        Registry {
             voters,
             assigned,
-            registered,
-        },
-    )
+            fenced,
+        }
+    })
 }
 
 /// Takes the steps until there are none, while everybody catches up.
@@ -328,7 +328,7 @@ fn carry_out(mut members: BTreeMap<u32, Member>, mut registry: Registry) -> Resu
             registry.assigned.as_mut().unwrap().remove(id);
         }
         for id in &plan.unregister {
-            registry.registered.remove(id);
+            registry.fenced.remove(id);
         }
         for member in members.values_mut() {
             if plan.cordon.contains(&member.id) {

@@ -29,10 +29,12 @@ const DISK: &str = "disk-";
 const DISK_VARIABLE: &str = "TUBEWAY_DISK_";
 /// User and group of everything in the pod; any that is not root will do.
 const USER: i64 = 10001;
-/// A broker hands over its partitions before it stops, for which Kafka itself
-/// takes up to five minutes; what is not handed over by then is recovered at the
-/// next start.
-const GRACE_SECONDS: i64 = 330;
+/// What a pod has to stop that others delete, or that goes with its cluster:
+/// brokers that all go wait for each other, and could save nothing by it. The
+/// operator gives more to those that it deletes itself ([`pods::GRACE`]), because
+/// it cannot give less: a kubelet whose pods have sidecars does not hear of a time
+/// that is shortened while they stop.
+const GRACE_SECONDS: i64 = 60;
 
 /// Istio's own words for pods that it leaves alone.
 const NOT_INTERCEPTED: [(&str, &str); 2] = [

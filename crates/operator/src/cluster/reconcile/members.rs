@@ -11,9 +11,9 @@ use super::Look;
 use crate::cluster::dereference::node_id;
 use crate::cluster::founding::Founding;
 use crate::cluster::membership::{Change, Situation};
-use crate::cluster::names;
 use crate::cluster::standing::Standing;
 use crate::cluster::status::MembersProgress;
+use crate::cluster::{names, pods};
 use crate::error::Result;
 use crate::kafka::Order;
 
@@ -125,7 +125,7 @@ impl Look<'_> {
         if pod.metadata.deletion_timestamp.is_some() {
             return Ok(());
         }
-        self.write.delete(pod).await?;
+        self.write.stop(pod, pods::GRACE).await?;
         let note = format!("removed pod {}: the node has left", pod.name_any());
         let live = &self.observed.cluster;
         self.tell(live, "NodeRemoved", "Remove", note, false).await;

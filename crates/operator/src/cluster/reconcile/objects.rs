@@ -54,7 +54,7 @@ impl Look<'_> {
         let next = plan.replace.iter().filter_map(|id| objects.nodes.get(id));
         let next = next.filter_map(|node| self.pod(node));
         for pod in next.filter(|pod| !pods::is_over(pod)) {
-            self.write.delete(pod).await?;
+            self.write.stop(pod, pods::GRACE).await?;
             let note = format!(
                 "replacing pod {}: it is not built as it should be",
                 pod.name_any()

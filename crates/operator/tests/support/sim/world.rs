@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tubeway_localkube::{Durability, Server};
 use tubeway_localkube::fault::{Fault, Plan, Seen};
+use tubeway_localkube::{Durability, Server};
 
 use super::api::Namespace;
 use super::kafka::Topic;
