@@ -19,6 +19,7 @@ mod sim;
 
 mod base;
 mod fields;
+mod pairs;
 mod replicas;
 mod table;
 mod transitions;

@@ -10,20 +10,20 @@ use crate::sim::{Host, Step, Still, World, difference};
 use crate::table::{Entry, entry};
 
 /// What a world looks like, and what was done on the way there.
-struct End {
-    seen: BTreeMap<String, Value>,
+pub(crate) struct End {
+    pub(crate) seen: BTreeMap<String, Value>,
     trace: Vec<String>,
 }
 
 /// The object of the base that has this field.
-fn holder(field: &Field, objects: &[Base]) -> Option<usize> {
+pub(crate) fn holder(field: &Field, objects: &[Base]) -> Option<usize> {
     let here = |base: &Base| base.plural == field.plural;
     let has = |base: &&Base| base.object.pointer(&field.pointer()).is_some();
     let found = objects.iter().position(|base| here(base) && has(&base));
     found.or_else(|| objects.iter().position(here))
 }
 
-fn set(object: &mut Value, pointer: &str, value: &Value) {
+pub(crate) fn set(object: &mut Value, pointer: &str, value: &Value) {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     let parent = object
         .pointer_mut(parent)
@@ -46,7 +46,7 @@ fn changed(base: &Value, field: &Field, entry: &Entry, value: &Value) -> Value {
 }
 
 /// Writes the whole spec, as somebody with an editor does.
-async fn write(world: &World<'_>, base: &Base, object: &Value) -> Result<(), String> {
+pub(crate) async fn write(world: &World<'_>, base: &Base, object: &Value) -> Result<(), String> {
     let what = format!(
         "{}/{}",
         base.plural,
@@ -58,7 +58,7 @@ async fn write(world: &World<'_>, base: &Base, object: &Value) -> Result<(), Str
     written.map(drop).map_err(|error| error.to_string())
 }
 
-async fn end(mut world: World<'_>, probe: &[Step]) -> (End, Vec<String>) {
+pub(crate) async fn end(mut world: World<'_>, probe: &[Step]) -> (End, Vec<String>) {
     world.plan(tubeway_localkube::fault::Plan::default(), None);
     world.settle().await;
     for step in probe {

@@ -31,7 +31,7 @@ const DISK_VARIABLE: &str = "TUBEWAY_DISK_";
 const USER: i64 = 10001;
 /// What a pod has to stop that others delete, or that goes with its cluster:
 /// brokers that all go wait for each other, and could save nothing by it. The
-/// operator gives more to those that it deletes itself ([`pods::GRACE`]), because
+/// operator gives more to those that it deletes itself (`pods::GRACE`), because
 /// it cannot give less: a kubelet whose pods have sidecars does not hear of a time
 /// that is shortened while they stop.
 const GRACE_SECONDS: i64 = 60;

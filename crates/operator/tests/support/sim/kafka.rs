@@ -286,17 +286,18 @@ impl Kafka {
         }
     }
 
-    /// Partitions that are below their minimum, or would not be if they had one to spare.
-    pub(crate) fn below_minimum(&self) -> Vec<String> {
+    /// Partitions that are below their minimum, or would not be if they had one to
+    /// spare, with how many replicas of each are up and in sync.
+    pub(crate) fn below_minimum(&self) -> BTreeMap<String, usize> {
         let up = self.up();
-        let mut below = Vec::new();
+        let mut below = BTreeMap::new();
         for (name, topic) in &self.topics {
             for (index, partition) in topic.partitions.iter().enumerate() {
                 let spare = partition.replicas.len().saturating_sub(1);
                 let floor = topic.min_in_sync().min(spare);
                 let live = partition.in_sync.intersection(&up).count();
                 if live < floor {
-                    below.push(format!("{name}-{index} has {live} of {floor} in sync"));
+                    below.insert(format!("{name}-{index} of {floor}"), live);
                 }
             }
         }

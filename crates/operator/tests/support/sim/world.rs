@@ -311,9 +311,11 @@ impl<'a> World<'a> {
             .kafka(|kafka| kafka.nodes.values().filter(|n| !n.up).count());
         self.most_pods_out = self.most_pods_out.max(out);
         if took {
-            let new = after.0.iter().filter(|p| !before.0.contains(p));
-            self.problems
-                .extend(new.map(|p| format!("the operator took a pod: {p}")));
+            let fewer = |at: &str, live: usize| before.0.get(at).is_none_or(|b| live < *b);
+            let new = after.0.iter().filter(|(at, live)| fewer(at, **live));
+            self.problems.extend(
+                new.map(|(at, live)| format!("the operator took a pod: {at} has {live} in sync")),
+            );
             if before.1 && !after.1 {
                 self.problems
                     .push("the operator took the quorum".to_owned());
