@@ -40,7 +40,7 @@ async fn every(scenario: &Scenario, share: Share, report: &mut Report) {
         let run = Run::end(world).await;
         drop(look);
         host.end().await;
-        let wrong = wrong(&calm.outcome, &run, Compare::Shape);
+        let wrong = wrong(&calm.outcome, &run, Compare::End);
         let what = format!("{}, paused at request {at}", scenario.name);
         report.add(if held { "paused" } else { "not paused" }, &what, &wrong);
     }

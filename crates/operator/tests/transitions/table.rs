@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::fields::Field;
 use crate::sim::{Step, pool};
 
 /// What is tried with one field.
@@ -19,6 +20,19 @@ pub(crate) struct Entry {
     /// Whether what was before shows in the end: where replicas are, claims that
     /// are kept.
     pub(crate) leaves_traces: bool,
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// What the field becomes, from what it is in this object.
+    pub(crate) fn becomes(&self, field: &Field, object: &Value) -> Vec<Value> {
+        if !self.values.is_empty() {
+            return self.values.clone();
+        }
+        let now = object.pointer(&field.pointer()).cloned();
+        field.others(&now.unwrap_or_default())
+    }
 }
 
 fn to(values: impl IntoIterator<Item = Value>) -> Entry {
