@@ -33,6 +33,7 @@ use crate::statuses::{Statuses, Verdicts};
 use crate::zones::ZoneSource;
 
 mod acls;
+mod claimants;
 mod inputs;
 mod ledger;
 mod stores;

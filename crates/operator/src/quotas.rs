@@ -27,7 +27,7 @@ use tubeway_protocol::Schemas;
 
 use self::inputs::{Unreadable, kafka_quota};
 use self::sharing::{Presence, Sharing};
-use crate::access::{Stores, StoresGone, key, rbac_topic};
+use crate::access::{Stores, StoresGone, key};
 use crate::context::Context;
 use crate::statuses::{Statuses, Verdict, Verdicts};
 use crate::stream::QuotaPlan;
@@ -123,8 +123,7 @@ impl Controller {
     /// Compiles everything, and publishes what has changed.
     fn compile(&mut self) {
         let started = Instant::now();
-        let topics = self.stores.topics().state();
-        let topics: Vec<_> = topics.iter().map(|topic| rbac_topic(topic)).collect();
+        let topics = self.stores.topics();
         let clusters = self.stores.clusters().state();
         let clusters: Vec<_> = clusters
             .iter()

@@ -229,12 +229,12 @@ impl Access {
                 operator_principal: operator_id.principal(),
             },
             quotas: quotas::Controller::new(ctx.clone(), stores.clone()),
-            topics: topics::Context {
-                client: ctx.client.clone(),
+            topics: topics::Context::new(
+                ctx.client.clone(),
                 stores,
-                admins: ctx.admins.clone(),
-                replication: ctx.replication.clone(),
-            },
+                ctx.admins.clone(),
+                ctx.replication.clone(),
+            ),
         }
     }
 }

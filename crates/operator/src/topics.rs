@@ -16,6 +16,7 @@ use kube::runtime::controller::{self, Action};
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
+use tokio::time::Instant;
 use tokio_stream::wrappers::WatchStream;
 use tracing::{info, warn};
 use tubeway_api::condition::reasons;
@@ -27,29 +28,34 @@ use tubeway_policy::{Claim, claims};
 use uuid::Uuid;
 
 use crate::access::{Stores, StoresGone, rbac_topic};
-use crate::kafka_admin::{Admin, AdminDirectory};
+use crate::kafka_admin::AdminDirectory;
 use crate::replication::{Progress, Replication};
 use crate::watched::Scope;
 
+mod batch;
+mod calls;
 mod ensure;
 mod plan;
 mod replicas;
 mod verdict;
 
+use calls::Book;
+pub use calls::Calls;
 pub use ensure::{Ensured, TopicError, delete, ensure};
 pub use plan::{ActualTopic, Change, InvalidTopic, Observed, WantedTopic};
 pub use replicas::Replicas;
 use verdict::Verdict;
 
-/// How often what someone changed in Kafka is put back.
+/// How often what someone changed in Kafka is put back: all topics are looked at in
+/// one round, because then few calls do.
 const RESYNC: Duration = Duration::from_mins(1);
 /// How soon something is looked at again that another object's end can change,
 /// and that costs no call to Kafka.
 const SOON: Duration = Duration::from_secs(5);
 /// How soon a failed call is tried again.
 const RETRY: Duration = Duration::from_secs(3);
-/// Topics looked after at the same time.
-const CONCURRENCY: u16 = 16;
+/// Topics looked after at the same time, and so in one call.
+const CONCURRENCY: u16 = 64;
 
 /// The topic's cluster does not answer, or its object cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -68,14 +74,13 @@ pub enum Error {
 /// What the topics controller needs.
 #[derive(Clone)]
 pub struct Context {
-    /// Reads and writes KafkaTopics.
-    pub client: Client,
-    /// Which object speaks for which topic.
-    pub stores: Stores,
-    /// The clusters.
-    pub admins: AdminDirectory,
-    /// How many replicas topics are to have, for the cluster controller to see to.
-    pub replication: Replication,
+    client: Client,
+    stores: Stores,
+    admins: AdminDirectory,
+    replication: Replication,
+    calls: Book,
+    /// When the rounds began.
+    begun: Instant,
 }
 
 /// Looks after every KafkaTopic until `shutdown`, and ends what it has begun.
@@ -162,12 +167,40 @@ async fn reconcile(topic: &KafkaTopic, context: &Context) -> Result<Action, Erro
         return Ok(Action::await_change());
     };
     context.report(topic, &verdict).await?;
-    Ok(Action::requeue(verdict.again))
+    Ok(Action::requeue(match verdict.again {
+        RESYNC => until_round(context.begun.elapsed()),
+        again => again,
+    }))
+}
+
+/// How long it is to the next round, so long after the first.
+fn until_round(since: Duration) -> Duration {
+    let into = since.as_nanos() % RESYNC.as_nanos();
+    RESYNC - Duration::from_nanos(into as u64)
 }
 
 // === impl Context ===
 
 impl Context {
+    /// Reads and writes KafkaTopics by `client`. `stores` tell which object speaks
+    /// for which topic, and `replication` tells the cluster controller how many
+    /// replicas they are to have.
+    pub fn new(
+        client: Client,
+        stores: Stores,
+        admins: AdminDirectory,
+        replication: Replication,
+    ) -> Self {
+        Self {
+            client,
+            stores,
+            admins,
+            replication,
+            calls: Book::default(),
+            begun: Instant::now(),
+        }
+    }
+
     /// Looks after a topic that is to be there. None: it is paused.
     async fn judge(&self, topic: &KafkaTopic) -> Option<Verdict> {
         let wanted = match WantedTopic::of(topic) {
@@ -181,11 +214,11 @@ impl Context {
         if cluster.spec.pause {
             return None;
         }
-        let Some(admin) = self.admin(topic) else {
+        let Some(calls) = self.calls(topic) else {
             let message = "no broker of the cluster can be reached yet".to_owned();
             return Some(Verdict::not(reasons::WAITING_FOR_NODES, message));
         };
-        Some(match ensure(&admin, &wanted).await {
+        Some(match ensure(&calls, &wanted).await {
             Ok(ensured) => {
                 if !ensured.done.is_empty() {
                     info!(topic = %key(topic), done = ?ensured.done, "a topic has changed");
@@ -234,15 +267,8 @@ impl Context {
         let own = rbac_topic(topic);
         let target = own.cluster.clone();
         let found = self.stores.cluster(&target);
-        let rivals = self.stores.topics().state();
-        let rivals = rivals.iter().filter(|other| {
-            let (namespace, name) = other.cluster_key();
-            key(other) != own.object
-                && other.topic_name() == own.topic
-                && (namespace, name) == (target.namespace.clone(), target.name.clone())
-        });
+        let rivals = self.stores.rivals(&own);
         // The watch that brought this object may be ahead of the one of the store.
-        let rivals: Vec<_> = rivals.map(|other| rbac_topic(other)).collect();
         let topics: Vec<_> = std::iter::once(own).chain(rivals).collect();
         let clusters: Vec<_> = found
             .iter()
@@ -274,10 +300,10 @@ impl Context {
         }
     }
 
-    fn admin(&self, topic: &KafkaTopic) -> Option<Admin> {
+    fn calls(&self, topic: &KafkaTopic) -> Option<Arc<Calls>> {
         let (namespace, name) = topic.cluster_key();
-        let entry = self.admins.get(&ClusterRef { namespace, name })?;
-        Some(entry.admin)
+        self.calls
+            .calls(&self.admins, &ClusterRef { namespace, name })
     }
 
     /// Looks after an object that is to go.
@@ -291,9 +317,9 @@ impl Context {
         }
         if let Some(id) = self.to_delete(topic) {
             let name = topic.topic_name();
-            let admin = self.admin(topic);
-            let admin = admin.ok_or_else(|| Error::Unreachable(name.clone()))?;
-            if delete(&admin, &name, id).await? {
+            let calls = self.calls(topic);
+            let calls = calls.ok_or_else(|| Error::Unreachable(name.clone()))?;
+            if delete(calls.admin(), &name, id).await? {
                 info!(topic = %key(topic), "the topic is deleted, as its object says");
             }
         }

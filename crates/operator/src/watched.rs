@@ -13,6 +13,8 @@ use kube::{Api, Client, Resource};
 mod events;
 mod merge;
 
+pub use events::slim;
+
 /// The longest DNS label (RFC 1123).
 const LONGEST: usize = 63;
 

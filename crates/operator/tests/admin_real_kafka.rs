@@ -12,6 +12,7 @@ use tubeway_operator::kafka_admin::{
     Admin, AdminError, BrokerAddress, ConfigChange, ConfigResource, ConfigSource, Fault, Limits,
     NewTopic, PlainConnect, TopicDescription,
 };
+use tubeway_operator::topics::Calls;
 use tubeway_operator::{access, topics};
 use tubeway_policy::acl::{
     AclBinding, AclDiff, Managed, Operation, PatternType, Permission, ResourceType,
@@ -301,19 +302,20 @@ async fn calls_side_by_side_and_dropped_ones_do_not_mix() {
 async fn a_topic_is_made_kept_and_deleted_as_its_object_says() {
     let node = SingleNode::shared();
     let admin = node.admin();
+    let calls = Calls::new(admin.clone());
     let mut wanted = topics::WantedTopic {
         name: "kept".to_owned(),
         partitions: Some(2),
         replicas: None,
         config: BTreeMap::from([("cleanup.policy".to_owned(), "compact, delete".to_owned())]),
     };
-    let made = topics::ensure(&admin, &wanted).await.unwrap();
+    let made = topics::ensure(&calls, &wanted).await.unwrap();
     assert_eq!(made.done, ["created"]);
     assert_eq!((made.observed.partitions, made.observed.replicas), (2, 1));
     once(|| topic(&admin, "kept"), Option::is_some).await;
 
     // Kafka writes the list without spaces, which is no reason to write it again.
-    let again = topics::ensure(&admin, &wanted).await.unwrap();
+    let again = topics::ensure(&calls, &wanted).await.unwrap();
     assert_eq!((again.done, again.observed), (vec![], made.observed));
 
     // Someone else's change is put back, and the spec's own is made.
@@ -328,17 +330,17 @@ async fn a_topic_is_made_kept_and_deleted_as_its_object_says() {
     admin.alter_configs(&drift, None).await.unwrap();
     once(|| own_options(&admin, "kept"), |own| own.len() == 2).await;
     wanted.partitions = Some(4);
-    let back = topics::ensure(&admin, &wanted).await.unwrap();
+    let back = topics::ensure(&calls, &wanted).await.unwrap();
     assert_eq!(back.done, ["configured", "partitions added"]);
     once(|| own_options(&admin, "kept"), |own| own.len() == 1).await;
     let grown = |t: &Option<TopicDescription>| t.as_ref().is_some_and(|t| t.partitions.len() == 4);
     once(|| topic(&admin, "kept"), grown).await;
-    let quiet = topics::ensure(&admin, &wanted).await.unwrap();
+    let quiet = topics::ensure(&calls, &wanted).await.unwrap();
     assert_eq!((quiet.done, quiet.observed.partitions), (vec![], 4));
 
     wanted.partitions = Some(1);
     wanted.replicas = Some(3);
-    let cannot = topics::ensure(&admin, &wanted).await.unwrap();
+    let cannot = topics::ensure(&calls, &wanted).await.unwrap();
     assert_eq!((cannot.done.len(), cannot.unsupported.len()), (0, 2));
 
     let id = made.observed.id;
@@ -354,7 +356,7 @@ async fn a_topic_that_kafka_refuses_says_why() {
         replicas: Some(3),
         ..topics::WantedTopic::default()
     };
-    let error = topics::ensure(&node.admin(), &wanted).await.unwrap_err();
+    let error = topics::ensure(&Calls::new(node.admin()), &wanted).await.unwrap_err();
     assert!(!error.may_pass());
     let text = error.to_string();
     assert!(
@@ -367,7 +369,7 @@ async fn a_topic_that_kafka_refuses_says_why() {
     wanted
         .config
         .insert("no.such.option".to_owned(), "1".to_owned());
-    let text = topics::ensure(&node.admin(), &wanted)
+    let text = topics::ensure(&Calls::new(node.admin()), &wanted)
         .await
         .unwrap_err()
         .to_string();

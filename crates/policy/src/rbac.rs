@@ -103,7 +103,7 @@ pub struct Binding {
 }
 
 /// A KafkaTopic object.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
     /// Which object: what RBAC's `resourceNames` means.
     pub object: ObjectRef,

@@ -1,10 +1,11 @@
 //! Copies of the objects that access depends on, kept by watches.
 
 use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::{BoxFuture, Shared, join_all};
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::core::ClusterResourceScope;
@@ -17,8 +18,9 @@ use tracing::warn;
 use tubeway_api::{KafkaAcl, KafkaCluster, KafkaQuota, KafkaTopic};
 use tubeway_policy::rbac::{self, ObjectRef};
 
+use super::claimants::Claimants;
 use super::inputs;
-use crate::watched::Watched;
+use crate::watched::{self, Watched};
 
 /// The watches have ended, and the copies with them.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -34,7 +36,7 @@ pub struct Stores {
     cluster_role_bindings: Store<ClusterRoleBinding>,
     service_accounts: Store<ServiceAccount>,
     namespaces: Store<Namespace>,
-    topics: Store<KafkaTopic>,
+    topics: Topics,
     clusters: Store<KafkaCluster>,
     acls: Store<KafkaAcl>,
     quotas: Store<KafkaQuota>,
@@ -42,6 +44,14 @@ pub struct Stores {
     changes: watch::Receiver<u64>,
     /// One future for all who wait: a store wakes only the last that asked it.
     ready: Shared<BoxFuture<'static, Result<(), StoresGone>>>,
+}
+
+/// What is kept of KafkaTopics. Clones are the same ones.
+#[derive(Clone, Default)]
+struct Topics {
+    claimants: Arc<Mutex<Claimants>>,
+    /// Whether they have been listed once.
+    listed: Arc<watch::Sender<bool>>,
 }
 
 /// What a watch says.
@@ -76,7 +86,7 @@ impl Stores {
             cluster_role_bindings: copies.reflect(everywhere(client)),
             service_accounts: copies.reflect(watched.events(client)),
             namespaces: copies.reflect(everywhere(client)),
-            topics: copies.reflect(watched.events(client)),
+            topics: copies.follow(watched.events(client)),
             clusters: copies.reflect(watched.events(client)),
             acls: copies.reflect(watched.events(client)),
             quotas: copies.reflect(watched.events(client)),
@@ -115,7 +125,7 @@ impl Stores {
             .await
             .map_err(gone)?;
         self.namespaces.wait_until_ready().await.map_err(gone)?;
-        self.topics.wait_until_ready().await.map_err(gone)?;
+        self.topics.listed().await?;
         self.acls.wait_until_ready().await.map_err(gone)?;
         self.quotas.wait_until_ready().await.map_err(gone)?;
         self.clusters.wait_until_ready().await.map_err(gone)
@@ -126,9 +136,14 @@ impl Stores {
         self.changes.clone()
     }
 
-    /// The KafkaTopics.
-    pub fn topics(&self) -> &Store<KafkaTopic> {
-        &self.topics
+    /// The KafkaTopics, as the policy sees them.
+    pub fn topics(&self) -> Vec<rbac::Topic> {
+        self.topics.claimants().all()
+    }
+
+    /// The other KafkaTopics that are about the same topic as this one.
+    pub fn rivals(&self, own: &rbac::Topic) -> Vec<rbac::Topic> {
+        self.topics.claimants().rivals(own)
     }
 
     /// The KafkaClusters.
@@ -137,17 +152,17 @@ impl Stores {
     }
 
     /// The KafkaAcls.
-    pub fn acls(&self) -> Vec<std::sync::Arc<KafkaAcl>> {
+    pub fn acls(&self) -> Vec<Arc<KafkaAcl>> {
         self.acls.state()
     }
 
     /// The KafkaQuotas.
-    pub fn quotas(&self) -> Vec<std::sync::Arc<KafkaQuota>> {
+    pub fn quotas(&self) -> Vec<Arc<KafkaQuota>> {
         self.quotas.state()
     }
 
     /// The KafkaCluster of this name.
-    pub fn cluster(&self, object: &ObjectRef) -> Option<std::sync::Arc<KafkaCluster>> {
+    pub fn cluster(&self, object: &ObjectRef) -> Option<Arc<KafkaCluster>> {
         let key = reflector::ObjectRef::new(&object.name).within(&object.namespace);
         self.clusters.get(&key)
     }
@@ -173,7 +188,7 @@ impl Stores {
             cluster_roles: all(&self.cluster_roles, inputs::cluster_role),
             bindings: bindings.chain(of_cluster).collect(),
             service_accounts: all(&self.service_accounts, inputs::key),
-            topics: all(&self.topics, inputs::rbac_topic),
+            topics: self.topics(),
             clusters: clusters.iter().map(|c| self.policy_cluster(c)).collect(),
         }
     }
@@ -198,24 +213,72 @@ where
 {
     let api = Api::<K>::all(client.clone());
     let events = watcher(api, watcher::Config::default());
-    events.default_backoff().boxed()
+    events.default_backoff().modify(watched::slim).boxed()
+}
+
+// === impl Topics ===
+
+impl Topics {
+    fn claimants(&self) -> MutexGuard<'_, Claimants> {
+        self.claimants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what the watch says; whether that changes anything.
+    fn take(&self, event: &watcher::Event<KafkaTopic>) -> bool {
+        let changed = self.claimants().take(event);
+        if matches!(event, watcher::Event::InitDone) {
+            self.listed.send_replace(true);
+        }
+        changed
+    }
+
+    async fn listed(&self) -> Result<(), StoresGone> {
+        let mut listed = self.listed.subscribe();
+        let listed = listed.wait_for(|listed| *listed).await;
+        listed.map(drop).map_err(|_| StoresGone)
+    }
 }
 
 // === impl Copies ===
 
 impl Copies {
+    /// What is kept of topics, which follows their watch.
+    fn follow(&mut self, events: BoxStream<'static, Said<KafkaTopic>>) -> Topics {
+        let topics = Topics::default();
+        let kept = topics.clone();
+        self.keep(events, move |event| kept.take(event));
+        topics
+    }
+
     /// A copy that follows a watch.
     fn reflect<K>(&mut self, events: BoxStream<'static, Said<K>>) -> Store<K>
     where
         K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     {
         let (store, writer) = reflector::store();
+        self.keep(events.reflect(writer), |event| {
+            // What a list brings counts when it is whole.
+            let in_a_list = matches!(event, watcher::Event::Init | watcher::Event::InitApply(_));
+            !in_a_list
+        });
+        store
+    }
+
+    /// Follows a watch; `takes` says whether an event changes anything.
+    fn keep<K>(
+        &mut self,
+        events: impl Stream<Item = Said<K>> + Send + 'static,
+        takes: impl Fn(&watcher::Event<K>) -> bool + Send + 'static,
+    ) where
+        K: Resource<DynamicType = ()> + 'static,
+    {
         let changes = self.changes.clone();
-        let watch = events.reflect(writer).for_each(move |event| {
+        let watch = events.for_each(move |event| {
             match event {
-                // What a list brings counts when it is whole.
-                Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
-                Ok(_) => changes.send_modify(|count| *count = count.wrapping_add(1)),
+                Ok(event) if takes(&event) => {
+                    changes.send_modify(|count| *count = count.wrapping_add(1));
+                }
+                Ok(_) => {}
                 Err(error) => {
                     let kind = K::kind(&());
                     warn!(kind = %kind, %error, "a watch has failed and is tried again");
@@ -224,7 +287,6 @@ impl Copies {
             std::future::ready(())
         });
         self.watches.push(Box::pin(watch));
-        store
     }
 }
 
@@ -236,6 +298,10 @@ impl Stores {
         clusters: Vec<KafkaCluster>,
         namespaces: Vec<Namespace>,
     ) -> Self {
+        let kept = Topics::default();
+        for topic in topics {
+            kept.take(&watcher::Event::Apply(topic));
+        }
         Self {
             roles: fixed(Vec::new()),
             role_bindings: fixed(Vec::new()),
@@ -243,7 +309,7 @@ impl Stores {
             cluster_role_bindings: fixed(Vec::new()),
             service_accounts: fixed(Vec::new()),
             namespaces: fixed(namespaces),
-            topics: fixed(topics),
+            topics: kept,
             clusters: fixed(clusters),
             acls: fixed(Vec::new()),
             quotas: fixed(Vec::new()),

@@ -27,6 +27,11 @@ use crate::watched::Scope;
 const LATE: Duration = Duration::from_mins(5);
 /// When to look again for what does not announce itself.
 const SOON: Duration = Duration::from_secs(5);
+/// The least time between two looks while a roll waits for Kafka.
+const SHORTLY: Duration = Duration::from_secs(1);
+/// Where looks take long, because there is much to ask Kafka for, the time between
+/// two of them is this many times as long as one.
+const SPACING: u32 = 10;
 /// When to try again what failed.
 const RETRY: Duration = Duration::from_secs(5);
 /// When to look again after somebody else was faster.
@@ -110,8 +115,14 @@ async fn look(cluster: Arc<KafkaCluster>, ctx: Arc<Context>) -> Result<Action, E
     Ok(match result? {
         Again::Late => Action::requeue(LATE),
         Again::Soon => Action::requeue(SOON),
+        Again::Shortly => Action::requeue(spaced(started.elapsed())),
         Again::Never => Action::await_change(),
     })
+}
+
+/// When to look again shortly, after a look that took so long.
+fn spaced(took: Duration) -> Duration {
+    (took * SPACING).clamp(SHORTLY, SOON)
 }
 
 #[expect(
@@ -139,5 +150,18 @@ async fn acknowledgements(topologies: &Topologies, tell: &watch::Sender<()>) {
     loop {
         topologies.acknowledged().await;
         tell.send_replace(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_that_take_long_are_further_apart() {
+        let spaced = |millis| spaced(Duration::from_millis(millis));
+        assert_eq!(spaced(20), SHORTLY);
+        assert_eq!(spaced(200), Duration::from_secs(2));
+        assert_eq!(spaced(9_000), SOON);
     }
 }

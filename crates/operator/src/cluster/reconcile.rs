@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt};
 use tubeway_api::condition::reasons;
 use tubeway_api::{KafkaCluster, MeshProvider, NodeRole, labels};
 use tubeway_config::ClusterRef;
-use tubeway_planner::{Limits, Node, NodeState, Plan, plan};
+use tubeway_planner::{Limits, Node, NodeState, Plan, Wait, plan};
 
 use super::build::{self, Inputs, NodeObjects, Objects, QUORUM_KEY};
 use super::dereference::Observed;
@@ -49,6 +49,9 @@ pub enum Again {
     Late,
     /// Something is waited for that does not announce itself.
     Soon,
+    /// A roll goes on as soon as Kafka is ready for it, which does not announce
+    /// itself.
+    Shortly,
     /// The cluster is gone.
     Never,
 }
@@ -395,7 +398,13 @@ impl Look<'_> {
         let steady = plan.outdated.is_empty() && !nodes.iter().any(moving);
         let announced =
             (steady || !plan.replace.is_empty()) && members.waits.is_empty() && disks.is_empty();
-        Ok(if announced { Again::Late } else { Again::Soon })
+        Ok(if plan.waits.iter().any(Wait::is_for_kafka) {
+            Again::Shortly
+        } else if announced {
+            Again::Late
+        } else {
+            Again::Soon
+        })
     }
 
     /// Pods of nodes whose sidecars do not have the newest topology.

@@ -83,6 +83,11 @@ impl Admin {
         }
     }
 
+    /// Whether this is a clone of the other.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// The brokers that calls go to.
     pub fn brokers(&self) -> &[BrokerAddress] {
         &self.inner.brokers

@@ -1,12 +1,14 @@
 //! One topic in Kafka: look, decide, do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use super::calls::Calls;
 use super::plan::{ActualTopic, Observed, WantedTopic};
 use super::replicas::Replicas;
 use crate::kafka_admin::{Admin, AdminError, ConfigChange, ConfigResource, Refusal, Results};
@@ -16,7 +18,7 @@ use crate::kafka_admin::{Admin, AdminError, ConfigChange, ConfigResource, Refusa
 pub enum TopicError {
     /// Kafka could not be asked.
     #[error("{}", .0.chain())]
-    Admin(#[from] AdminError),
+    Admin(Arc<AdminError>),
     /// Kafka says no to this topic.
     #[error("{0} of topic {1:?} failed: {2}")]
     Refused(&'static str, String, Refusal),
@@ -44,12 +46,12 @@ const LOOKS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Makes the topic, or makes it as the spec says.
-pub async fn ensure(admin: &Admin, wanted: &WantedTopic) -> Result<Ensured, TopicError> {
+pub async fn ensure(calls: &Calls, wanted: &WantedTopic) -> Result<Ensured, TopicError> {
     let mut looks = 0..LOOKS;
     loop {
-        let result = match actual(admin, &wanted.name).await? {
-            Some(actual) => return change(admin, wanted, &actual).await,
-            None => create(admin, wanted).await,
+        let result = match calls.actual(&wanted.name).await? {
+            Some(actual) => return change(calls.admin(), wanted, &actual).await,
+            None => create(calls, wanted).await,
         };
         match result {
             Err(error) if error.is_there_already() && looks.next().is_some() => {
@@ -60,9 +62,8 @@ pub async fn ensure(admin: &Admin, wanted: &WantedTopic) -> Result<Ensured, Topi
     }
 }
 
-async fn create(admin: &Admin, wanted: &WantedTopic) -> Result<Ensured, TopicError> {
-    let mut results = admin.create_topics(&[wanted.creation()], false).await?;
-    let created = take(&mut results, "creation", &wanted.name)?;
+async fn create(calls: &Calls, wanted: &WantedTopic) -> Result<Ensured, TopicError> {
+    let created = calls.create(wanted.creation()).await?;
     Ok(Ensured {
         observed: Observed {
             id: created.id,
@@ -137,32 +138,6 @@ pub async fn delete(admin: &Admin, name: &str, id: Uuid) -> Result<bool, TopicEr
     }
 }
 
-/// The topic as it is, if it is.
-async fn actual(admin: &Admin, name: &str) -> Result<Option<ActualTopic>, TopicError> {
-    let missing = |refusal: &Refusal| refusal.error == ResponseError::UnknownTopicOrPartition;
-    let names = [name.to_owned()];
-    let mut topics = admin.describe_topics(Some(&names)).await?;
-    let topic = match topics.remove(name) {
-        Some(Err(refusal)) if missing(&refusal) => return Ok(None),
-        Some(Err(refusal)) => {
-            return Err(TopicError::Refused("description", name.to_owned(), refusal));
-        }
-        Some(Ok(topic)) => topic,
-        None => return Err(TopicError::NoAnswer(name.to_owned())),
-    };
-    let resource = ConfigResource::Topic(name.to_owned());
-    let mut configs = admin
-        .describe_configs(std::slice::from_ref(&resource), None)
-        .await?;
-    match configs.remove(&resource) {
-        Some(Ok(config)) => Ok(Some(ActualTopic { topic, config })),
-        // Deleted between the two questions.
-        Some(Err(refusal)) if missing(&refusal) => Ok(None),
-        Some(Err(refusal)) => Err(TopicError::Refused("description", name.to_owned(), refusal)),
-        None => Err(TopicError::NoAnswer(name.to_owned())),
-    }
-}
-
 async fn configure(
     admin: &Admin,
     name: &str,
@@ -190,6 +165,12 @@ fn take<T>(results: &mut Results<T>, what: &'static str, name: &str) -> Result<T
 }
 
 // === impl TopicError ===
+
+impl From<AdminError> for TopicError {
+    fn from(error: AdminError) -> Self {
+        Self::Admin(Arc::new(error))
+    }
+}
 
 impl TopicError {
     /// Whether it can be another outcome a moment later.

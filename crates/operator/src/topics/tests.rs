@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::verdict::MOVING;
 use super::*;
-use crate::kafka_admin::{AdminDirectory, PlainConnect};
+use crate::kafka_admin::{Admin, AdminDirectory, PlainConnect};
 
 /// One write: what it went to, and what it said.
 type Writes = Arc<Mutex<Vec<(String, Value)>>>;
@@ -70,12 +70,12 @@ fn cluster(from: &str) -> KafkaCluster {
 
 fn context(topics: Vec<KafkaTopic>, clusters: Vec<KafkaCluster>) -> (Context, Writes) {
     let (client, writes) = client();
-    let context = Context {
+    let context = Context::new(
         client,
-        stores: Stores::fixed(topics, clusters, Vec::new()),
-        admins: AdminDirectory::with(|_| Some(Admin::new(PlainConnect, Vec::new()))),
-        replication: Replication::default(),
-    };
+        Stores::fixed(topics, clusters, Vec::new()),
+        AdminDirectory::with(|_| Some(Admin::new(PlainConnect, Vec::new()))),
+        Replication::default(),
+    );
     (context, writes)
 }
 
@@ -293,4 +293,12 @@ async fn a_move_that_an_operator_left_behind_is_seen_to_its_end() {
     assert!(!context.verdict(&orders, &ensured(None)).ready);
     let wanted = context.replication.wanted(&main);
     assert_eq!(wanted, [("orders".to_owned(), 3)].into());
+}
+
+#[test]
+fn all_topics_are_looked_at_in_one_round() {
+    for (since, until) in [(0, 60_000), (1, 59_999), (59_999, 1), (60_000, 60_000), (150_000, 30_000)] {
+        let since = Duration::from_millis(since);
+        assert_eq!(until_round(since), Duration::from_millis(until), "{since:?}");
+    }
 }

@@ -18,6 +18,12 @@ use super::{Scope, Watched};
 /// What a watch says, or why it begins anew.
 type Said<K> = watcher::Result<Event<K>>;
 
+/// Takes from an object what nobody here reads and what is often most of it: who has
+/// written which field.
+pub fn slim<K: Resource>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
+}
+
 // === impl Watched ===
 
 impl Watched {
@@ -29,7 +35,7 @@ impl Watched {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
         K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
-        self.events_of(client, &(), |scope| scope.api(client), |_| {})
+        self.events_of(client, &(), |scope| scope.api(client), slim)
     }
 
     /// The same of a kind that is not known by its type, where `slim` cuts

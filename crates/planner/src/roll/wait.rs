@@ -54,6 +54,13 @@ impl Wait {
             _ => true,
         }
     }
+
+    /// Whether what is waited for happens in Kafka, which has to be asked. Pods
+    /// announce themselves.
+    #[must_use]
+    pub fn is_for_kafka(&self) -> bool {
+        !matches!(self, Self::NotReady(_) | Self::Terminating(_))
+    }
 }
 
 impl fmt::Display for Wait {

@@ -104,12 +104,12 @@ fn keep_access(ctx: &Context, tasks: &mut JoinSet<()>) {
     tasks.spawn(async move {
         let _ = quotas.run().await;
     });
-    let topics = topics::Context {
-        client: ctx.client.clone(),
+    let topics = topics::Context::new(
+        ctx.client.clone(),
         stores,
-        admins: ctx.admins.clone(),
-        replication: ctx.replication.clone(),
-    };
+        ctx.admins.clone(),
+        ctx.replication.clone(),
+    );
     tasks.spawn(async move {
         let _ = topics::controller(topics, std::future::pending()).await;
     });
