@@ -3,7 +3,7 @@ CARGO ?= cargo
 # Programs that scripts/setup-kubernetes has built come first.
 export PATH := $(CURDIR)/target/tools/kubernetes:$(PATH)
 
-.PHONY: build images up test test-quick e2e campaign sample soak differential fuzz bench-proxy bench-operator istio life lint deny doc crds chart tools
+.PHONY: build images up test test-quick e2e campaign sample endurance soak differential fuzz bench-proxy bench-operator istio life lint deny doc crds chart tools
 
 build:            ## all programs, release
 	$(CARGO) build --release --bins --workspace --exclude tubeway-bench
@@ -26,7 +26,7 @@ soak: tools       ## the sidecar's robustness in full figures
 	TUBEWAY_ROBUST_LIVE=1000 TUBEWAY_ROBUST_ROTATIONS=1000 \
 	TUBEWAY_ROBUST_DRAINS=100 TUBEWAY_ROBUST_NOISE=10000 \
 	$(CARGO) test --release -p tubeway-proxy --test robust -- --nocapture
-	TUBEWAY_ROTATION_AWAY=150 $(CARGO) test -p tubeway-cli --test rotation
+	TUBEWAY_ROTATION_AWAY=150 $(CARGO) test -p tubeway-cli --test endurance minute_long
 
 differential:     ## a sidecar beside a broker with ACLs, one operation allowed or denied at a time
 	TUBEWAY_DIFFERENTIAL=operations $(CARGO) test -p tubeway-testing --test differential a_sidecar -- --nocapture
@@ -38,6 +38,10 @@ fuzz:             ## each parser of outside bytes, SECONDS long, on inputs at ra
 bench-proxy:      ## what the data path costs, beside a bare relay and Envoy; ARGS="--only d6"
 	$(CARGO) build --release -p tubeway-proxy -p tubeway-bench
 	./target/release/bench-proxy $(ARGS)
+
+endurance: tools  ## 20 rolls under load, and beside it certificates that live a minute
+	$(CARGO) build --workspace --bins
+	$(CARGO) test -p tubeway-cli --test endurance -- --nocapture
 
 life: tools       ## nodes come and go, volumes are lost, versions change, under load
 	$(CARGO) build --workspace --bins
@@ -80,7 +84,7 @@ sample:
 lint: deny        ## formatting, clippy, licences and advisories
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy -p tubeway-cli -p tubeway-operator --test kubernetes --test life --test versions --test istio \
+	$(CARGO) clippy -p tubeway-cli -p tubeway-operator --test kubernetes --test life --test versions --test istio --test endurance \
 	  --test campaign --test transitions -- -D warnings
 
 deny:

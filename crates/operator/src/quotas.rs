@@ -279,10 +279,15 @@ impl Controller {
     /// What each object's status is to say. One that waits for sidecars that
     /// may answer any moment says what it said before.
     fn verdicts(&self, now: Instant) -> Verdicts<KafkaQuota> {
+        // The same for all quotas of a cluster, of which there may be thousands.
+        let mut in_force = BTreeMap::new();
         let verdict = |judged: &Judged| {
             let verdict = match &judged.against {
                 Some(verdict) => Some(verdict.clone()),
-                None => self.in_force(&judged.cluster, now),
+                None => in_force
+                    .entry(judged.cluster.clone())
+                    .or_insert_with(|| self.in_force(&judged.cluster, now))
+                    .clone(),
             };
             (Arc::clone(&judged.quota), verdict)
         };

@@ -66,6 +66,15 @@ struct Written {
     status: Value,
 }
 
+// === impl Written ===
+
+impl Written {
+    /// Whether this copy of the object may not show the write yet.
+    fn is_newer<K: Judged>(&self, copy: &K) -> bool {
+        self.uid == copy.uid() && self.version == copy.resource_version()
+    }
+}
+
 // === impl Judged ===
 
 impl Judged for KafkaAcl {
@@ -155,9 +164,13 @@ impl Statuses {
 
     /// Writes the newest verdicts until there are no more.
     pub async fn keep<K: Judged>(mut self, mut verdicts: watch::Receiver<Verdicts<K>>) {
+        let mut written = Verdicts::<K>::default();
         loop {
             let newest = Arc::clone(&verdicts.borrow_and_update());
-            let all = self.write_all(&newest).await;
+            let all = is_same(&written, &newest) || self.write_all(&newest).await;
+            if all {
+                written = newest;
+            }
             tokio::select! {
                 () = sleep(RETRY), if !all => {}
                 changed = verdicts.changed() => if changed.is_err() {
@@ -171,12 +184,13 @@ impl Statuses {
     pub async fn write_all<K: Judged>(&mut self, verdicts: &[(Arc<K>, Option<Verdict>)]) -> bool {
         let mut all = true;
         let mut written = std::mem::take(&mut self.written);
-        // What is remembered of objects that are gone goes with them.
-        let keys = verdicts.iter().map(|(object, _)| key(object.as_ref()));
-        self.written = keys
-            .filter_map(|key| {
+        // What is remembered goes with the object, and when its copy shows it.
+        self.written = verdicts
+            .iter()
+            .filter_map(|(object, _)| {
+                let key = key(object.as_ref());
                 let written = written.remove(&key)?;
-                Some((key, written))
+                written.is_newer(object.as_ref()).then_some((key, written))
             })
             .collect();
         for (object, verdict) in verdicts {
@@ -195,7 +209,7 @@ impl Statuses {
         let key = key(live);
         // A copy that is no newer than the last write was made for is out of date.
         let last = self.written.get(&key);
-        let last = last.filter(|w| w.uid == live.uid() && w.version == live.resource_version());
+        let last = last.filter(|written| written.is_newer(live));
         let before = last.map(|w| &w.condition);
         let before = before.or_else(|| condition::find(live.conditions(), verdict.type_));
         let was = before.map(|c| (c.reason.clone(), c.message.clone()));
@@ -258,6 +272,13 @@ fn status<K: Judged>(live: &K, conditions: &[Condition], verdict: &Verdict) -> V
         status[*field] = json!(value);
     }
     status
+}
+
+/// Whether these say the same of the same copies of objects.
+fn is_same<K>(old: &Verdicts<K>, new: &Verdicts<K>) -> bool {
+    let pairs = || old.iter().zip(new.iter());
+    old.len() == new.len()
+        && pairs().all(|(old, new)| Arc::ptr_eq(&old.0, &new.0) && old.1 == new.1)
 }
 
 fn key<K: Judged>(object: &K) -> ObjectRef {

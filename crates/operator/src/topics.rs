@@ -13,7 +13,6 @@ use futures::{FutureExt, StreamExt};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::{self, Action};
-use kube::runtime::{Controller, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use tokio::time::Instant;
@@ -105,25 +104,23 @@ fn looks(
     let reached = WatchStream::from_changes(context.admins.subscribe()).map(|_| ());
     let admitted = cluster_changes(&context.stores);
     let moved = WatchStream::from_changes(context.replication.subscribe());
-    Controller::new(
-        scope.api::<KafkaTopic>(&context.client),
-        watcher::Config::default(),
-    )
-    .with_config(controller::Config::default().concurrency(CONCURRENCY))
-    .reconcile_all_on(reached)
-    .reconcile_all_on(admitted)
-    .reconcile_all_on(moved)
-    .graceful_shutdown_on(shutdown)
-    .run(
-        |topic, context| async move { reconcile(&topic, &context).await }.boxed(),
-        |topic, error, _| {
-            warn!(topic = %key(&topic), error = %Chain(error), "a topic could not be looked after");
-            Action::requeue(RETRY)
-        },
-        Arc::new(context),
-    )
-    .for_each(|_| std::future::ready(()))
-    .boxed()
+    let controller = scope.controller::<KafkaTopic>(&context.client);
+    controller
+        .with_config(controller::Config::default().concurrency(CONCURRENCY))
+        .reconcile_all_on(reached)
+        .reconcile_all_on(admitted)
+        .reconcile_all_on(moved)
+        .graceful_shutdown_on(shutdown)
+        .run(
+            |topic, context| async move { reconcile(&topic, &context).await }.boxed(),
+            |topic, error, _| {
+                warn!(topic = %key(&topic), error = %Chain(error), "a topic could not be looked after");
+                Action::requeue(RETRY)
+            },
+            Arc::new(context),
+        )
+        .for_each(|_| std::future::ready(()))
+        .boxed()
 }
 
 /// Says when a cluster comes, goes, is paused or admits others; not when its

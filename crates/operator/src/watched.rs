@@ -4,11 +4,13 @@
 //! themselves, nodes and cluster roles it reads in any case.
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Debug};
 use std::str::FromStr;
 
 use kube::core::NamespaceResourceScope;
+use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 
 mod events;
 mod merge;
@@ -133,6 +135,18 @@ impl<'a> Scope<'a> {
             None => Api::all(client.clone()),
             Some(namespace) => Api::namespaced(client.clone(), namespace),
         }
+    }
+
+    /// A controller of the objects of a kind there, which it keeps slim.
+    pub fn controller<K>(self, client: &Client) -> Controller<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        let (reader, writer) = reflector::store();
+        let events = watcher(self.api(client), watcher::Config::default());
+        let objects = events.modify(slim).reflect(writer).applied_objects();
+        Controller::for_stream(objects, reader)
     }
 }
 

@@ -356,7 +356,9 @@ async fn a_topic_that_kafka_refuses_says_why() {
         replicas: Some(3),
         ..topics::WantedTopic::default()
     };
-    let error = topics::ensure(&Calls::new(node.admin()), &wanted).await.unwrap_err();
+    let error = topics::ensure(&Calls::new(node.admin()), &wanted)
+        .await
+        .unwrap_err();
     assert!(!error.may_pass());
     let text = error.to_string();
     assert!(

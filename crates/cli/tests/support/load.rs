@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use tubeway_testing::checker::History;
-use tubeway_testing::clients::{Client, Until, copy_in_transactions};
+use tubeway_testing::clients::{Client, ClientError, Until, copy_in_transactions};
 use tubeway_testing::records::{Outcome, Sent, Workload};
 use tubeway_testing::tools::Tools;
 
@@ -80,28 +80,75 @@ pub fn under_transactions(
     count: u64,
     act: impl FnOnce(&Installation) -> Result<()>,
 ) -> Result<()> {
-    const FROM: &str = "transactions-from";
-    const TO: &str = "transactions-to";
-    topic(on, FROM)?;
-    topic(on, TO)?;
-    let tools = Tools::ensure()?;
-    let connection = Connection::start(on, "checkout")?;
-    let (from, to) = (connection.target(FROM), connection.target(TO));
-    let to = to.with_property("isolation.level", "read_committed");
-    let workload = Workload::new(9, count);
-    let load = block_on(Client::JavaVerifiable.produce(&tools, &from, &workload))?;
-    ensure!(load.errors.is_empty(), "the producer saw {:?}", load.errors);
-    let copying = copy_in_transactions(&tools, &from, TO, "copier");
-    let told = beside(copying, || act(on))?;
+    let copy = Copy::prepare(on, "transactions", count)?;
+    let told = beside(copy.run(), || act(on))?;
     println!("{}", told.last().map_or("", String::as_str));
-    // Where a record was put in the first topic says nothing about the copy.
-    let copied = |sent: Sent| Sent {
-        outcome: Outcome::Acked(None),
-        ..sent
-    };
-    let reading = Client::JavaVerifiable.consume(&tools, &to, Until::Records(count));
-    check(&History {
-        sent: load.sent.into_iter().map(copied).collect(),
-        sessions: block_on(reading)?,
-    })
+    copy.check()
+}
+
+/// Records that are copied from one topic to another in transactions.
+pub struct Copy {
+    tools: Tools,
+    connection: Connection,
+    name: String,
+    count: u64,
+    sent: Vec<Sent>,
+}
+
+// === impl Copy ===
+
+impl Copy {
+    /// Makes two topics whose names begin with `name`, and fills the first.
+    pub fn prepare(on: &Installation, name: &str, count: u64) -> Result<Self> {
+        let copy = Self {
+            tools: Tools::ensure()?,
+            connection: Connection::start(on, "checkout")?,
+            name: name.to_owned(),
+            count,
+            sent: Vec::new(),
+        };
+        topic(on, &copy.from())?;
+        topic(on, &copy.to())?;
+        let (target, workload) = (
+            copy.connection.target(&copy.from()),
+            Workload::new(9, count),
+        );
+        let load = Client::JavaVerifiable.produce(&copy.tools, &target, &workload);
+        let load = block_on(load)?;
+        ensure!(load.errors.is_empty(), "the producer saw {:?}", load.errors);
+        let sent = load.sent;
+        Ok(Self { sent, ..copy })
+    }
+
+    /// Copies all; gives what the copying program tells.
+    pub async fn run(&self) -> Result<Vec<String>, ClientError> {
+        let from = self.connection.target(&self.from());
+        copy_in_transactions(&self.tools, &from, &self.to(), &self.name).await
+    }
+
+    /// Reads what was committed, and compares.
+    pub fn check(self) -> Result<()> {
+        let target = self.connection.target(&self.to());
+        let target = target.with_property("isolation.level", "read_committed");
+        let until = Until::Records(self.count);
+        let reading = Client::JavaVerifiable.consume(&self.tools, &target, until);
+        let sessions = block_on(reading)?;
+        // Where a record was put in the first topic says nothing about the copy.
+        let copied = self.sent.into_iter().map(|sent| Sent {
+            outcome: Outcome::Acked(None),
+            ..sent
+        });
+        check(&History {
+            sent: copied.collect(),
+            sessions,
+        })
+    }
+
+    fn from(&self) -> String {
+        format!("{}-from", self.name)
+    }
+
+    fn to(&self) -> String {
+        format!("{}-to", self.name)
+    }
 }

@@ -115,7 +115,9 @@ mod tests {
             object().prop_map(|object| vec![Event::Apply(object)]),
             object().prop_map(|object| vec![Event::Delete(object)]),
             prop::collection::btree_map(0..4_u8, 0..3_u8, 0..4).prop_map(|list| {
-                let list = list.into_iter().map(|(name, topic)| self::object(name, topic));
+                let list = list
+                    .into_iter()
+                    .map(|(name, topic)| self::object(name, topic));
                 let list = list.map(Event::InitApply);
                 let all = std::iter::once(Event::Init).chain(list);
                 all.chain([Event::InitDone]).collect()

@@ -220,7 +220,9 @@ where
 
 impl Topics {
     fn claimants(&self) -> MutexGuard<'_, Claimants> {
-        self.claimants.lock().unwrap_or_else(PoisonError::into_inner)
+        self.claimants
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes what the watch says; whether that changes anything.

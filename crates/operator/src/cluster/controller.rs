@@ -7,7 +7,7 @@ use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
@@ -73,33 +73,31 @@ fn looks(
     let config = controller::Config::default()
         .debounce(DEBOUNCE)
         .concurrency(8);
-    Controller::new(
-        scope.api::<KafkaCluster>(client),
-        watcher::Config::default(),
-    )
-    .with_config(config)
-    .owns(scope.api::<Pod>(client), ours.clone())
-    .owns(scope.api::<Service>(client), ours.clone())
-    .owns(scope.api::<ConfigMap>(client), ours.clone())
-    .owns(scope.api::<ServiceAccount>(client), ours.clone())
-    .owns(scope.api::<PodDisruptionBudget>(client), ours.clone())
-    .watches(scope.api::<PersistentVolumeClaim>(client), ours, |claim| {
-        by_label(&claim)
-    })
-    .watches(
-        scope.api::<KafkaNodePool>(client),
-        watcher::Config::default(),
-        |pool| {
-            let namespace = pool.namespace()?;
-            Some(ObjectRef::new(&pool.spec.cluster).within(&namespace))
-        },
-    )
-    .reconcile_all_on(WatchStream::from_changes(acknowledged))
-    .reconcile_all_on(replication)
-    .graceful_shutdown_on(shutdown)
-    .run(look, retry, Arc::new(ctx))
-    .for_each(|_| std::future::ready(()))
-    .boxed()
+    let controller = scope.controller::<KafkaCluster>(client);
+    controller
+        .with_config(config)
+        .owns(scope.api::<Pod>(client), ours.clone())
+        .owns(scope.api::<Service>(client), ours.clone())
+        .owns(scope.api::<ConfigMap>(client), ours.clone())
+        .owns(scope.api::<ServiceAccount>(client), ours.clone())
+        .owns(scope.api::<PodDisruptionBudget>(client), ours.clone())
+        .watches(scope.api::<PersistentVolumeClaim>(client), ours, |claim| {
+            by_label(&claim)
+        })
+        .watches(
+            scope.api::<KafkaNodePool>(client),
+            watcher::Config::default(),
+            |pool| {
+                let namespace = pool.namespace()?;
+                Some(ObjectRef::new(&pool.spec.cluster).within(&namespace))
+            },
+        )
+        .reconcile_all_on(WatchStream::from_changes(acknowledged))
+        .reconcile_all_on(replication)
+        .graceful_shutdown_on(shutdown)
+        .run(look, retry, Arc::new(ctx))
+        .for_each(|_| std::future::ready(()))
+        .boxed()
 }
 
 async fn look(cluster: Arc<KafkaCluster>, ctx: Arc<Context>) -> Result<Action, Error> {

@@ -297,8 +297,18 @@ async fn a_move_that_an_operator_left_behind_is_seen_to_its_end() {
 
 #[test]
 fn all_topics_are_looked_at_in_one_round() {
-    for (since, until) in [(0, 60_000), (1, 59_999), (59_999, 1), (60_000, 60_000), (150_000, 30_000)] {
+    for (since, until) in [
+        (0, 60_000),
+        (1, 59_999),
+        (59_999, 1),
+        (60_000, 60_000),
+        (150_000, 30_000),
+    ] {
         let since = Duration::from_millis(since);
-        assert_eq!(until_round(since), Duration::from_millis(until), "{since:?}");
+        assert_eq!(
+            until_round(since),
+            Duration::from_millis(until),
+            "{since:?}"
+        );
     }
 }

@@ -2,15 +2,13 @@
 //! issuer away for longer than one: no connection is dropped and no client sees
 //! an error.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::support::mesh::{Connection, check, topic};
+use crate::support::{Installation, run};
 use anyhow::{Context as _, Result, ensure};
-use support::mesh::{Connection, check, topic};
-use support::{Installation, run};
 use tubeway_testing::checker::History;
 use tubeway_testing::clients::{Client, Until};
 use tubeway_testing::records::Workload;
