@@ -58,6 +58,12 @@ impl Health {
             .find(|partition| partition.needs(broker))
     }
 
+    /// Whether every partition has all of its replicas in sync.
+    pub fn is_whole(&self) -> bool {
+        let mut partitions = self.partitions.iter();
+        partitions.all(|partition| partition.in_sync.len() >= partition.replicas.len())
+    }
+
     /// The first partition that this broker, in sync, keeps above its minimum.
     pub fn partition_that_counts_on(&self, broker: u32) -> Option<&Partition> {
         self.partitions
@@ -200,6 +206,18 @@ mod tests {
         assert!(!partition(&[0], &[0], 2).needs(0));
         assert!(!partition(&[0, 1], &[0, 1], 2).needs(1));
         assert!(partition(&[0, 1], &[0], 2).needs(0), "nobody would be left");
+    }
+
+    #[test]
+    fn one_replica_that_is_behind_is_enough_not_to_be_whole() {
+        let of = |partitions| Health {
+            partitions,
+            quorum: Quorum::default(),
+        };
+        let (whole, behind) = (partition(&[0, 1], &[0, 1], 1), partition(&[0, 1], &[0], 1));
+        assert!(of(vec![]).is_whole());
+        assert!(of(vec![whole.clone()]).is_whole());
+        assert!(!of(vec![whole, behind]).is_whole());
     }
 
     #[test]

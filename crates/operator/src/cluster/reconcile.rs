@@ -64,8 +64,17 @@ struct Outcome<'a> {
     plan: &'a Plan,
     members: &'a MembersProgress,
     disks: &'a [String],
-    refused: Option<&'a [String]>,
+    told: Option<&'a Told>,
     report: Option<Report>,
+}
+
+/// What became of the options and features that Kafka was to have.
+#[derive(Default)]
+struct Told {
+    /// How many orders there were.
+    orders: usize,
+    /// What Kafka said against them.
+    refused: Vec<String>,
 }
 
 struct Look<'a> {
@@ -192,7 +201,7 @@ impl Look<'_> {
             self.begin(&founding, &nodes, report.is_some()).await?;
         }
         let members = self.change_members(situation).await?;
-        let refused = match &report {
+        let told = match &report {
             Some(report) => Some(self.configure(&cluster, &nodes, report).await),
             None => None,
         };
@@ -208,7 +217,7 @@ impl Look<'_> {
             plan: &plan,
             members: &members,
             disks: &disks.waits,
-            refused: refused.as_deref(),
+            told: told.as_ref(),
             report,
         })
         .await
@@ -232,14 +241,8 @@ impl Look<'_> {
         }))
     }
 
-    /// Tells Kafka which options and features it is to have; returns what it says
-    /// against them.
-    async fn configure(
-        &self,
-        cluster: &ValidatedCluster,
-        nodes: &[Node],
-        report: &Report,
-    ) -> Vec<String> {
+    /// Tells Kafka which options and features it is to have.
+    async fn configure(&self, cluster: &ValidatedCluster, nodes: &[Node], report: &Report) -> Told {
         let changes = dynamic::changes(&cluster.dynamic, &report.defaults);
         let options = (!changes.is_empty()).then_some(Order::Defaults(changes));
         // Features are what old nodes could not read.
@@ -249,13 +252,14 @@ impl Look<'_> {
         } else {
             None
         };
-        let mut refused = Vec::new();
+        let mut told = Told::default();
         for order in options.into_iter().chain(feature) {
+            told.orders += 1;
             if let Err(problem) = self.tell_kafka(&order).await {
-                refused.push(problem);
+                told.refused.push(problem);
             }
         }
-        refused
+        told
     }
 
     /// Says why nothing is done.
@@ -359,10 +363,13 @@ impl Look<'_> {
             plan,
             members,
             disks,
-            refused,
+            told,
             report,
         } = outcome;
         let now = Timestamp::now();
+        let is_whole = report
+            .as_ref()
+            .is_some_and(|report| report.health.is_whole());
         let seen = nodes.iter().map(|node| {
             let pool = cluster.nodes()[&node.id];
             let pod = names::pod(&self.key.name, &pool.name, node.id);
@@ -382,7 +389,7 @@ impl Look<'_> {
             members,
             disks,
             metadata: report.as_ref().and_then(|r| features::written(&r.features)),
-            refused,
+            refused: told.map(|told| told.refused.as_slice()),
             quorum: report.map(|report| report.quorum),
             behind: &behind,
         };
@@ -393,8 +400,10 @@ impl Look<'_> {
         let live = &self.observed.cluster;
         let status = findings.cluster_status(live, now);
         self.write.status(live, &status).await?;
-        // Pods and sidecars announce themselves; Kafka's health does not.
-        let moving = |node: &Node| node.fresh || node.state == NodeState::Recovering;
+        // Pods and sidecars announce themselves; Kafka's health does not, and neither
+        // does what comes of an order.
+        let whole = is_whole && plan.elect.is_empty() && told.is_some_and(|told| told.orders == 0);
+        let moving = |node: &Node| node.fresh && !whole || node.state == NodeState::Recovering;
         let steady = plan.outdated.is_empty() && !nodes.iter().any(moving);
         let announced =
             (steady || !plan.replace.is_empty()) && members.waits.is_empty() && disks.is_empty();
