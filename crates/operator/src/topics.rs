@@ -173,7 +173,7 @@ async fn reconcile(topic: &KafkaTopic, context: &Context) -> Result<Action, Erro
 /// How long it is to the next round, so long after the first.
 fn until_round(since: Duration) -> Duration {
     let into = since.as_nanos() % RESYNC.as_nanos();
-    RESYNC - Duration::from_nanos(into as u64)
+    RESYNC.saturating_sub(Duration::from_nanos(into as u64))
 }
 
 // === impl Context ===
