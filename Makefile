@@ -73,7 +73,7 @@ e2e:              ## on a real Kubernetes with a node: install, clients in pods,
 # EVERY=11 runs every eleventh disturbance; it shares no factor with the 5 faults.
 EVERY ?= 1
 campaign:         ## the operator disturbed at every write and Kafka call, and every field changed
-	TUBEWAY_CAMPAIGN_EVERY=$(EVERY) $(CARGO) test --release -p tubeway-operator --test campaign --test transitions -- --nocapture
+	TUBEWAY_CAMPAIGN_EVERY=$(EVERY) $(CARGO) test -p tubeway-operator --test campaign --test transitions -- --nocapture
 
 # As much of it as a change has to pass: 1,000 writes and calls, 300 restarts that see
 # the past, all missed events, and every field.

@@ -24,11 +24,11 @@ const WITHIN: Duration = Duration::from_mins(4);
 /// Producers, and records a second of each. Each is one of a row of programs, and
 /// the other one's row goes on while the next begins.
 const PRODUCERS: u32 = 2;
-const RATE: u32 = 400;
+const RATE: u32 = 200;
 /// Records of one program.
-const RECORDS: u64 = 30_000;
+const RECORDS: u64 = 15_000;
 /// Records of one copy.
-const COPIED: u64 = 60_000;
+const COPIED: u64 = 30_000;
 const TOPIC: &str = "rolled";
 
 /// Set when the last roll has ended, or one has failed.
