@@ -82,41 +82,6 @@ fn holders(on: &Installation, name: &str) -> Result<BTreeSet<u32>> {
     Ok(ids)
 }
 
-/// Waits until nothing is under way any more.
-fn settled(on: &Installation) -> Result<()> {
-    let within = format!("--timeout={}s", WITHIN.as_secs());
-    for condition in ["--for=condition=Ready", "--for=condition=Progressing=False"] {
-        on.kubectl(&[
-            "wait",
-            "-n",
-            "kafka",
-            "kafkacluster/demo",
-            condition,
-            &within,
-        ])
-        .with_context(|| condition_of(on))?;
-    }
-    Ok(())
-}
-
-/// What the operator says about the cluster, for a failure's message.
-fn condition_of(on: &Installation) -> String {
-    let cluster = on.get("kafka", "kafkacluster/demo");
-    let conditions = cluster.map(|cluster| cluster["status"]["conditions"].to_string());
-    let log = on.kubectl(&[
-        "logs",
-        "-n",
-        "tubeway-system",
-        "tubeway-operator",
-        "--tail=25",
-    ]);
-    format!(
-        "conditions: {}\noperator: {}",
-        conditions.unwrap_or_default(),
-        log.unwrap_or_default()
-    )
-}
-
 fn transactions(on: &Installation) -> Result<()> {
     under_transactions(on, 100_000, |on| {
         on.kubectl(&[
@@ -132,10 +97,10 @@ fn transactions(on: &Installation) -> Result<()> {
             let is_busy = conditions.into_iter().flatten().any(|condition| {
                 condition["type"] == "Progressing" && condition["status"] == "True"
             });
-            ensure!(is_busy, "{}", condition_of(on));
+            ensure!(is_busy, "{}", on.condition());
             Ok(())
         })?;
-        settled(on)
+        on.settled(WITHIN)
     })
 }
 
@@ -161,7 +126,7 @@ fn gone(on: &Installation, pod: &str) -> Result<()> {
         ensure!(!pods.contains(&format!("pod/{pod}\n")), "{pods}");
         Ok(())
     })
-    .with_context(|| condition_of(on))
+    .with_context(|| on.condition())
 }
 
 fn ready(on: &Installation, pod: &str) -> Result<()> {
@@ -175,7 +140,7 @@ fn ready(on: &Installation, pod: &str) -> Result<()> {
         ensure!(ready, "{conditions}");
         Ok(())
     })
-    .with_context(|| condition_of(on))
+    .with_context(|| on.condition())
 }
 
 fn voters(on: &Installation, expected: &[u32]) -> Result<()> {
@@ -185,7 +150,7 @@ fn voters(on: &Installation, expected: &[u32]) -> Result<()> {
         ensure!(*voters == serde_json::json!(expected), "{voters}");
         Ok(())
     })
-    .with_context(|| condition_of(on))
+    .with_context(|| on.condition())
 }
 
 fn new_broker(on: &Installation) -> Result<()> {
@@ -195,7 +160,7 @@ fn new_broker(on: &Installation) -> Result<()> {
     under_load(on, "grow", Duration::from_secs(45), |on| {
         pool(on, "extra", "broker", 1)?;
         ready(on, "demo-extra-3")?;
-        settled(on)
+        on.settled(WITHIN)
     })?;
     let mut shares = BTreeSet::new();
     for name in ["share-0", "share-1", "share-2", "grow"] {
@@ -209,7 +174,7 @@ fn broker_leaves(on: &Installation) -> Result<()> {
     under_load(on, "shrink", Duration::from_secs(45), |on| {
         on.kubectl(&["scale", "-n", "kafka", "knp/extra", "--replicas=0"])?;
         gone(on, "demo-extra-3")?;
-        settled(on)
+        on.settled(WITHIN)
     })?;
     for name in ["share-0", "share-1", "share-2", "grow", "shrink"] {
         let holders = holders(on, name)?;
@@ -226,7 +191,7 @@ fn broker_leaves(on: &Installation) -> Result<()> {
 fn broker_comes_back(on: &Installation) -> Result<()> {
     on.kubectl(&["scale", "-n", "kafka", "knp/extra", "--replicas=1"])?;
     ready(on, "demo-extra-3")?;
-    settled(on)?;
+    on.settled(WITHIN)?;
     // The cordon of its leaving is gone: it gets its share again.
     let mut shares = BTreeSet::new();
     for name in ["share-0", "share-1", "share-2", "grow", "shrink"] {
@@ -239,7 +204,7 @@ fn broker_comes_back(on: &Installation) -> Result<()> {
 fn pool_deleted(on: &Installation) -> Result<()> {
     on.kubectl(&["delete", "-n", "kafka", "knp/extra", "--timeout=30s"])?;
     gone(on, "demo-extra-3")?;
-    settled(on)
+    on.settled(WITHIN)
 }
 
 fn controllers(on: &Installation) -> Result<()> {
@@ -252,13 +217,13 @@ fn controllers(on: &Installation) -> Result<()> {
             Ok(ids)
         })?;
         voters(on, &[[0, 1, 2].as_slice(), &new].concat())?;
-        settled(on)?;
+        on.settled(WITHIN)?;
         on.kubectl(&["delete", "-n", "kafka", "knp/voters", "--timeout=30s"])?;
         voters(on, &[0, 1, 2])?;
         for id in new {
             gone(on, &format!("demo-voters-{id}"))?;
         }
-        settled(on)
+        on.settled(WITHIN)
     })
 }
 
@@ -286,7 +251,7 @@ fn lost_volume(on: &Installation) -> Result<()> {
         })?;
         ready(on, "demo-combined-1")?;
         voters(on, &[0, 1, 2])?;
-        settled(on)
+        on.settled(WITHIN)
     })
 }
 
@@ -315,14 +280,14 @@ fn have_disk(on: &Installation, wanted: bool) -> Result<()> {
         }
         Ok(())
     })
-    .with_context(|| condition_of(on))
+    .with_context(|| on.condition())
 }
 
 fn disk_comes_and_goes(on: &Installation) -> Result<()> {
     under_load(on, "disks", Duration::from_secs(150), |on| {
         set_disks(on, &[1])?;
         have_disk(on, true)?;
-        settled(on)?;
+        on.settled(WITHIN)?;
         // New replicas go where least is.
         for name in ["disks-0", "disks-1", "disks-2"] {
             topic(on, name)?;
@@ -339,14 +304,14 @@ fn disk_comes_and_goes(on: &Installation) -> Result<()> {
             Ok(())
         })?;
         have_disk(on, false)?;
-        settled(on)
+        on.settled(WITHIN)
     })?;
     eventually(WITHIN, "the claims go", || {
         let claims = on.kubectl(&["get", "pvc", "-n", "kafka", "-o", "name"])?;
         ensure!(!claims.contains("data-1-demo"), "{claims}");
         Ok(())
     })
-    .with_context(|| condition_of(on))?;
+    .with_context(|| on.condition())?;
     for name in ["disks", "disks-0", "disks-1", "disks-2"] {
         let holders = holders(on, name)?;
         ensure!(holders.len() == 3, "{name}: {holders:?}");
@@ -370,8 +335,8 @@ fn other_replicas(on: &Installation) -> Result<()> {
                 ensure!(ready && status["replicas"] == least, "{status}");
                 Ok(())
             })
-            .with_context(|| condition_of(on))?;
+            .with_context(|| on.condition())?;
         }
-        settled(on)
+        on.settled(WITHIN)
     })
 }

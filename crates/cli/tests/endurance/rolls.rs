@@ -129,18 +129,7 @@ fn rolled(on: &Installation, because: &[&str]) -> Result<()> {
         );
         Ok(())
     })?;
-    let within = format!("--timeout={}s", WITHIN.as_secs());
-    for condition in ["--for=condition=Ready", "--for=condition=Progressing=False"] {
-        on.kubectl(&[
-            "wait",
-            "-n",
-            "kafka",
-            "kafkacluster/demo",
-            condition,
-            &within,
-        ])?;
-    }
-    Ok(())
+    on.settled(WITHIN)
 }
 
 /// The brokers' pods, and which they are.

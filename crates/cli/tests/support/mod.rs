@@ -186,6 +186,30 @@ impl Installation {
         })
     }
 
+    /// Waits until nothing is under way any more in the demonstration's cluster.
+    pub fn settled(&self, within: Duration) -> Result<()> {
+        let cluster = ["wait", "-n", "kafka", "kafkacluster/demo"];
+        let within = format!("--timeout={}s", within.as_secs());
+        for condition in ["--for=condition=Ready", "--for=condition=Progressing=False"] {
+            self.kubectl(&[&cluster[..], &[condition, &within]].concat())
+                .with_context(|| self.condition())?;
+        }
+        Ok(())
+    }
+
+    /// What the operator says about that cluster, for a failure's message.
+    pub fn condition(&self) -> String {
+        let cluster = self.get("kafka", "kafkacluster/demo");
+        let conditions = cluster.map(|cluster| cluster["status"]["conditions"].to_string());
+        let operator = ["-n", "tubeway-system", "tubeway-operator", "--tail=25"];
+        let log = self.kubectl(&[&["logs"], &operator[..]].concat());
+        format!(
+            "conditions: {}\noperator: {}",
+            conditions.unwrap_or_default(),
+            log.unwrap_or_default()
+        )
+    }
+
     fn log(&self) -> PathBuf {
         self.dir.path().join("up.log")
     }
