@@ -8,7 +8,7 @@ use tubeway_planner::reassign::{
 };
 use tubeway_planner::{Cordon, Member, MembershipPlan, Node, NodeState, Registry, membership};
 
-use super::dereference::Observed;
+use super::dereference::{Observed, node_id};
 use super::pods;
 use super::standing::Standing;
 use super::validate::ValidatedCluster;
@@ -62,6 +62,7 @@ impl Situation<'_> {
             && self.replication.is_empty()
             && self.observed.strays().is_empty()
             && self.left_behind().next().is_none()
+            && self.forgotten().next().is_none()
             && self.votes_as_wanted()
     }
 
@@ -70,6 +71,13 @@ impl Situation<'_> {
         let serves = |member: &Member| member.ready && member.has.contains(&NodeRole::Broker);
         let members = self.members(None).into_iter();
         members.filter(serves).map(|member| member.id).collect()
+    }
+
+    /// Whether Kafka says that a node is neither a broker nor a voter.
+    pub(super) fn is_unregistered(&self, id: u32) -> bool {
+        self.report.is_some_and(|report| {
+            !report.brokers.contains_key(&id) && !report.voters.voters.contains_key(&id)
+        })
     }
 
     /// What to do now.
@@ -136,10 +144,20 @@ impl Situation<'_> {
 
     /// Brokers that are registered and away, and that nobody knows.
     fn left_behind(&self) -> impl Iterator<Item = u32> {
-        let strays = self.observed.strays();
-        let is_known =
-            move |id: u32| strays.contains_key(&id) || self.nodes.iter().any(|node| node.id == id);
-        self.fenced().filter(move |id| !is_known(*id))
+        self.fenced().filter(|id| !self.is_known(*id))
+    }
+
+    /// Nodes that were on their way out, by their claims, when their pods were
+    /// taken away by somebody else. Nobody can say any more what is on the volumes.
+    fn forgotten(&self) -> impl Iterator<Item = u32> {
+        let claims = self.observed.claims.values();
+        let leaving = claims.filter(|claim| Standing::of(claim) == Standing::Leaving);
+        leaving.filter_map(node_id).filter(|id| !self.is_known(*id))
+    }
+
+    /// Whether a node has a place in a pool, or a pod.
+    fn is_known(&self, id: u32) -> bool {
+        self.nodes.iter().any(|node| node.id == id) || self.observed.pod_of(id).is_some()
     }
 
     fn fenced(&self) -> impl Iterator<Item = u32> {
@@ -192,22 +210,38 @@ impl Situation<'_> {
         let strays = self.observed.strays().into_keys().map(|id| (id, true));
         let wanted = leaving.chain(strays).filter_map(|(id, leaves)| {
             let seen = self.observed.standing(id);
-            let wanted = if plan.remove.contains(&id) {
-                // A pod on its way out says nothing any more; what it said counts.
-                let said = seen == Standing::Left { empty: true };
-                Standing::Left {
-                    empty: said || plan.release.contains(&id),
-                }
-            } else if leaves {
-                Standing::Leaving
-            } else if seen.has_left() {
-                Standing::New
-            } else {
-                return None;
-            };
-            (seen != wanted).then_some((id, wanted))
+            if leaves {
+                return Some((id, seen, self.standing_of_leaver(id, plan)));
+            }
+            seen.has_left().then_some((id, seen, Standing::New))
         });
-        wanted.collect()
+        let forgotten = self.forgotten();
+        let forgotten =
+            forgotten.map(|id| (id, Standing::Leaving, Standing::Left { empty: false }));
+        let changed = wanted.chain(forgotten);
+        let changed = changed.filter(|(_, seen, wanted)| seen != wanted);
+        changed.map(|(id, _, wanted)| (id, wanted)).collect()
+    }
+
+    /// What a node's claim is to say that is on its way out. What was once said
+    /// counts until the contrary is known: a pod that ends says nothing any more,
+    /// nor does a broker that is looked at as it was some time ago.
+    fn standing_of_leaver(&self, id: u32, plan: &MembershipPlan) -> Standing {
+        let seen = self.observed.standing(id);
+        let said = seen == Standing::Left { empty: true };
+        let holds = plan.waits.iter().any(|wait| wait.holds() == Some(id));
+        if plan.remove.contains(&id) {
+            let empty = said || plan.release.contains(&id);
+            Standing::Left { empty }
+        } else if !seen.has_left() {
+            Standing::Leaving
+        } else if !holds {
+            seen
+        } else if self.observed.pod_of(id).is_some_and(pods::is_ending) {
+            Standing::Left { empty: false }
+        } else {
+            Standing::Leaving
+        }
     }
 
     fn members(&self, survey: Option<&Survey>) -> Vec<Member> {

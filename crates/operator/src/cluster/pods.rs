@@ -19,13 +19,18 @@ pub(super) fn state(pod: Option<&Pod>) -> NodeState {
     let Some(pod) = pod else {
         return NodeState::Missing;
     };
-    if pod.metadata.deletion_timestamp.is_some() {
+    if is_ending(pod) {
         NodeState::Terminating
     } else if is_ready(pod) && !is_over(pod) {
         NodeState::Ready
     } else {
         NodeState::NotReady
     }
+}
+
+/// Whether the pod was told to go.
+pub(super) fn is_ending(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
 }
 
 /// Whether the pod's containers have ended for good, as after an eviction: it

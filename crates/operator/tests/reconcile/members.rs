@@ -99,9 +99,9 @@ fn shrinking(world: &World, replicas: &[u32], cordon: Cordon) {
     });
 }
 
-#[tokio::test]
-async fn a_broker_that_is_not_asked_for_is_cordoned_drained_and_let_go() {
-    let world = World::new();
+/// A cluster of three with a broker 3 in a pool of its own, whose volume may go
+/// with it. The pool's path, and that of the claim.
+async fn with_an_extra_broker(world: &World) -> (String, String) {
     world.healthy();
     let extra = POOL.replace("/all", "/extra");
     let mut pool = pool(1);
@@ -109,25 +109,52 @@ async fn a_broker_that_is_not_asked_for_is_cordoned_drained_and_let_go() {
     pool["spec"]["roles"] = json!(["broker"]);
     pool["spec"]["storage"]["deleteClaim"] = json!(true);
     world.api.put(&extra, pool);
-    shrinking(&world, &[0, 1, 2], Cordon::Open);
+    shrinking(world, &[0, 1, 2], Cordon::Open);
     for _ in 0..2 {
         world.settle().await;
         world.make_ready();
     }
     world.settle().await;
-    let told = || std::mem::take(&mut *world.health.told.lock().unwrap());
-    told();
     let claim = format!("{CLAIMS}data-demo-extra-3");
-    let standing = || {
-        let claim = world.api.get(&claim)?;
-        Some(claim["metadata"]["annotations"][labels::STANDING].clone())
-    };
-    assert_eq!(standing(), Some("member".into()));
+    assert_eq!(standing(world, &claim).as_deref(), Some("member"));
+    world.health.told.lock().unwrap().clear();
+    (extra, claim)
+}
+
+/// What a claim says, or `None` where there is none.
+fn standing(world: &World, claim: &str) -> Option<String> {
+    let claim = world.api.get(claim)?;
+    let standing = &claim["metadata"]["annotations"][labels::STANDING];
+    Some(standing.as_str().unwrap_or("new").to_owned())
+}
+
+/// What Kafka says about broker 3 from now on: how it is registered, or not at all.
+fn registered(world: &World, broker: Option<Registered>) {
+    let mut report = world.health.report.lock().unwrap().clone().unwrap();
+    report.brokers.remove(&3);
+    report.brokers.extend(broker.map(|broker| (3, broker)));
+    *world.health.report.lock().unwrap() = Some(report);
+}
+
+/// What broker 3 says about its disk, beside what partitions are assigned to it.
+fn still_has_the_replica(world: &World) {
+    let mut survey = world.health.survey.lock().unwrap().clone().unwrap();
+    let dir = &mut survey.brokers.get_mut(&3).unwrap().dirs[0];
+    dir.replicas.insert(PartitionId::new("orders", 0), 1);
+    *world.health.survey.lock().unwrap() = Some(survey);
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_asked_for_is_cordoned_drained_and_let_go() {
+    let world = World::new();
+    let (extra, claim) = with_an_extra_broker(&world).await;
+    let standing = || standing(&world, &claim);
+    let told = || std::mem::take(&mut *world.health.told.lock().unwrap());
 
     world.api.edit(&extra, |p| p["spec"]["replicas"] = json!(0));
     shrinking(&world, &[0, 1, 3], Cordon::Open);
     world.look().await.unwrap();
-    assert_eq!(standing(), Some("leaving".into()));
+    assert_eq!(standing().as_deref(), Some("leaving"));
     assert_eq!(told(), ["cordon broker 3", "move 1 partitions"]);
     let progress = world.condition("Progressing");
     assert_eq!(progress["reason"], "ChangingMembers");
@@ -139,31 +166,91 @@ async fn a_broker_that_is_not_asked_for_is_cordoned_drained_and_let_go() {
 
     // Moved, and not deleted yet.
     shrinking(&world, &[0, 1, 2], Cordon::Cordoned);
-    let mut survey = world.health.survey.lock().unwrap().clone().unwrap();
-    let dir = &mut survey.brokers.get_mut(&3).unwrap().dirs[0];
-    dir.replicas.insert(PartitionId::new("orders", 0), 1);
-    *world.health.survey.lock().unwrap() = Some(survey);
+    still_has_the_replica(&world);
     world.look().await.unwrap();
     assert_eq!(world.pods().len(), 4, "it still has the replica");
 
     shrinking(&world, &[0, 1, 2], Cordon::Cordoned);
     world.look().await.unwrap();
-    assert_eq!(standing(), Some("left-empty".into()));
+    assert_eq!(standing().as_deref(), Some("left-empty"));
     assert_eq!(world.pods().len(), 3);
     world.settle().await;
     assert!(
         !told().iter().any(|order| order.contains("unregister")),
         "Kafka says that it lives"
     );
-    let mut report = world.health.report.lock().unwrap().clone().unwrap();
-    report.brokers.get_mut(&3).unwrap().fenced = true;
-    *world.health.report.lock().unwrap() = Some(report);
+    let fenced = Registered {
+        fenced: true,
+        ..Registered::default()
+    };
+    registered(&world, Some(fenced));
     world.settle().await;
     assert!(told().contains(&"unregister broker 3".to_owned()));
+    assert_eq!(
+        standing().as_deref(),
+        Some("left-empty"),
+        "Kafka could still place something on it"
+    );
+    registered(&world, None);
+    world.settle().await;
     assert_eq!(standing(), None, "the pool says that it goes");
     let pool = world.api.get(&extra).unwrap();
     assert_eq!(pool["status"]["nodeIds"], json!([]));
     assert_eq!(world.pods().len(), 3);
+}
+
+/// Found by the fault campaign: the claim was set back to `leaving` while its pod
+/// ended, and nobody looked at it again.
+#[tokio::test]
+async fn a_claim_keeps_what_was_said_until_the_contrary_is_known() {
+    let world = World::new();
+    let (extra, claim) = with_an_extra_broker(&world).await;
+    let said = |what: &str| {
+        world.api.edit(&claim, |claim| {
+            claim["metadata"]["annotations"][labels::STANDING] = json!(what);
+        });
+    };
+    world.api.edit(&extra, |p| p["spec"]["replicas"] = json!(0));
+    said("left-empty");
+    *world.health.survey.lock().unwrap() = None;
+    world.look().await.unwrap();
+    assert_eq!(
+        world.pods().len(),
+        4,
+        "nothing is known, so nothing is done"
+    );
+    assert_eq!(standing(&world, &claim).as_deref(), Some("left-empty"));
+
+    shrinking(&world, &[0, 1, 3], Cordon::Cordoned);
+    world.look().await.unwrap();
+    assert_eq!(standing(&world, &claim).as_deref(), Some("leaving"));
+
+    // The pod ends already: that something is on the volume is all that counts.
+    said("left-empty");
+    world.api.edit(&format!("{PODS}demo-extra-3"), |pod| {
+        pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    });
+    world.look().await.unwrap();
+    assert_eq!(standing(&world, &claim).as_deref(), Some("left"));
+}
+
+#[tokio::test]
+async fn a_node_on_its_way_out_whose_pod_others_took_has_left() {
+    let world = World::new();
+    let (extra, claim) = with_an_extra_broker(&world).await;
+    world.api.remove(&extra);
+    shrinking(&world, &[0, 1, 3], Cordon::Open);
+    world.look().await.unwrap();
+    assert_eq!(standing(&world, &claim).as_deref(), Some("leaving"));
+    world.api.remove(&format!("{PODS}demo-extra-3"));
+    shrinking(&world, &[0, 1, 2], Cordon::Open);
+    registered(&world, None);
+    world.settle().await;
+    assert_eq!(
+        standing(&world, &claim).as_deref(),
+        Some("left"),
+        "and nobody knows what is on its volume"
+    );
 }
 
 /// `BrokerState` is not in Kafka's protocol; that a broker follows the metadata and

@@ -66,6 +66,20 @@ pub enum MembershipWait {
 
 // === impl MembershipWait ===
 
+impl MembershipWait {
+    /// The node that is known to have something yet: replicas, or a vote. Not to
+    /// know it is another thing.
+    #[must_use]
+    pub fn holds(&self) -> Option<u32> {
+        match self {
+            Self::Draining { node, .. }
+            | Self::Deleting { node, .. }
+            | Self::StillVotes { node } => Some(*node),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for MembershipWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

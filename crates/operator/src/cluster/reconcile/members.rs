@@ -122,7 +122,7 @@ impl Look<'_> {
         let Some(pod) = self.observed.pod_of(id) else {
             return Ok(());
         };
-        if pod.metadata.deletion_timestamp.is_some() {
+        if pods::is_ending(pod) {
             return Ok(());
         }
         self.write.stop(pod, pods::GRACE).await?;
@@ -133,8 +133,9 @@ impl Look<'_> {
     }
 
     /// Takes away what nodes that have left leave behind: their configuration,
-    /// and their volumes where the pool says so and the broker said itself that
-    /// nothing was on it.
+    /// and their volumes where the pool says so, the broker said itself that
+    /// nothing was on it, and Kafka says that it knows the broker no more. Until
+    /// then a partition could have been given to it.
     async fn sweep(&self, situation: &Situation<'_>) -> Result<()> {
         let listed: BTreeSet<u32> = self
             .observed
@@ -156,6 +157,7 @@ impl Look<'_> {
                 .is_some_and(|id| self.observed.standing(id) == Standing::Left { empty: true });
             let kept = claim.annotations().get(labels::DISK_STANDING);
             let kept = kept.is_some_and(|standing| standing == labels::DISK_LEFT);
+            let is_gone = |id| is_gone(id) && situation.is_unregistered(id);
             if empty && !kept && node_id(claim).is_some_and(is_gone) && self.goes_when_empty(claim)
             {
                 self.write.delete(claim).await?;
