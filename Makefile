@@ -63,11 +63,12 @@ test: tools       ## everything that must pass
 
 # A kubelet needs root. ROLLS is how often all brokers are restarted in turn under load.
 # The images are made of the programs that `make test` has built.
-ROLLS ?= 2
+ROLLS ?= 1
 e2e:              ## on a real Kubernetes with a node: install, clients in pods, rolls, uninstall
 	./scripts/setup-kubernetes --node
 	$(CARGO) build --workspace --bins
 	./target/debug/tubeway-xtask images --programs target/debug
+	./target/debug/tubeway-xtask images --programs target/debug --only kafka --kafka 3.9.1 --out target/images/old
 	TUBEWAY_ROLLS=$(ROLLS) $(CARGO) test -p tubeway-cli --test kubernetes
 
 # EVERY=11 runs every eleventh disturbance; it shares no factor with the 5 faults.

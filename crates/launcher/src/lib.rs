@@ -6,6 +6,7 @@
 //! are used as they were published.
 
 pub mod kafka_dist;
+mod logging;
 mod properties;
 mod quorum;
 mod run;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::logging;
 use crate::properties::{ExpandError, Properties};
 use crate::quorum::Quorum;
 use crate::settings::Settings;
@@ -88,10 +89,9 @@ pub fn prepare(
     add_rack(&mut properties, &settings.run_dir);
     let config = settings.run_dir.join("server.properties");
     write(&config, &properties.render())?;
-    write(
-        &settings.run_dir.join("log4j2.properties"),
-        &log4j(&settings.log_levels),
-    )?;
+    for (name, text) in logging::files(&settings.log_levels) {
+        write(&settings.run_dir.join(name), &text)?;
+    }
 
     let format = if formatted(&properties)? {
         None
@@ -183,28 +183,11 @@ fn java(settings: &Settings, main: &str, flags: &[&str]) -> Command {
     let mut command = Command::new(&settings.java);
     command
         .args(flags)
-        .arg(format!(
-            "-Dlog4j2.configurationFile={}",
-            settings.run_dir.join("log4j2.properties").display()
-        ))
+        .args(logging::flags(&settings.run_dir))
         .arg("-cp")
         .arg(settings.libs.join("*"))
         .arg(main);
     command
-}
-
-fn log4j(levels: &[(String, String)]) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::from(
-        "appender.out.type=Console\nappender.out.name=out\n\
-         appender.out.layout.type=PatternLayout\n\
-         appender.out.layout.pattern=%d{yyyy-MM-dd'T'HH:mm:ss.SSS} %p %c{1} %m%n\n\
-         rootLogger.level=INFO\nrootLogger.appenderRef.out.ref=out\n",
-    );
-    for (i, (logger, level)) in levels.iter().enumerate() {
-        let _ = writeln!(out, "logger.l{i}.name={logger}\nlogger.l{i}.level={level}");
-    }
-    out
 }
 
 fn read(path: &Path) -> Result<String, LaunchError> {

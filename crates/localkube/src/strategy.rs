@@ -219,7 +219,10 @@ fn claim(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let Some(old) = old else { return };
     let without = |value: &Value| {
         let mut spec = value["spec"].clone();
-        spec["resources"] = Value::Null;
+        // Only a volume that is there can grow.
+        if old["status"]["phase"] == "Bound" {
+            spec["resources"]["requests"] = Value::Null;
+        }
         // Binding fills this in, once.
         if old["spec"]["volumeName"]
             .as_str()

@@ -85,6 +85,8 @@ impl<'a> Writer<'a> {
                     self.put_lists(live, lists).await?;
                     return Ok(true);
                 }
+                // One that is gone by now is not made again by mistake.
+                desired.meta_mut().uid = live.uid();
             }
         }
         let params = PatchParams::apply(self.manager).force();

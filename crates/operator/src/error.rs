@@ -70,6 +70,12 @@ impl Error {
             .is_some_and(|s| s.is_conflict() || s.is_not_found() || s.is_already_exists())
     }
 
+    /// Whether the API has understood and does not do it: that will be so until
+    /// somebody changes something.
+    pub fn is_refusal(&self) -> bool {
+        self.status().is_some_and(|s| matches!(s.code, 403 | 422))
+    }
+
     /// The error with its causes, in one line.
     pub fn full(&self) -> String {
         match self {

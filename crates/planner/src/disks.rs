@@ -114,7 +114,8 @@ impl BrokerDisks {
     /// - A disk that a pod has is [`DiskStanding::Emptied`] only by the broker's
     ///   word that no replica is on it and none is arriving, and only while it is
     ///   cordoned, where Kafka can. If the broker says otherwise later, or cannot
-    ///   be asked, it is [`DiskStanding::Leaving`] again.
+    ///   be asked, it is [`DiskStanding::Leaving`] again; not if the broker has no
+    ///   such disk any more, because its pod was seen as it was before.
     /// - A claim is released only when the pod is without the disk, and only
     ///   where the disk was cordoned when it was found empty.
     /// - The same input gives the same step.
@@ -221,6 +222,11 @@ impl BrokerDisks {
         for number in going {
             let disk = *number;
             let path = says.paths.get(number);
+            let emptied = self.disks[number].standing == DiskStanding::Emptied;
+            if path.is_none() && emptied {
+                change.waits.push(DiskWait::Unknown { node });
+                continue;
+            }
             let is_closed = says.cordon == Cordon::Unsupported
                 || path.is_some_and(|path| says.cordoned.contains(path));
             if is_closed && path.is_some_and(|path| plan.empty.contains(path)) {

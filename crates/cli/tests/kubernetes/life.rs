@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::audit::audit;
 use crate::load::Load;
-use crate::manifests;
+use crate::manifests::{self, BOOTSTRAP, NEW, OLD};
 use crate::stage::{KAFKA, SHOP, SYSTEM, Stage, contains, eventually};
 
 /// Kinds that are the whole cluster's, and of which an installation has some.
@@ -26,16 +27,20 @@ pub fn install(on: &mut Stage) -> Result<()> {
 
 /// Three nodes where Pod Security is enforced.
 pub fn cluster(on: &mut Stage) -> Result<()> {
+    let zone = "jsonpath={.metadata.labels.topology\\.kubernetes\\.io/zone}";
+    let zone = on.kubectl(&["get", "node", "node", "-o", zone])?;
     on.apply(manifests::KAFKA)?;
     on.apply(manifests::SHOP)?;
     on.apply(&manifests::POLICY.replace("metadata:", "metadata:\n  namespace: kafka"))?;
     let begun = Instant::now();
-    on.apply(&manifests::cluster())?;
+    on.apply(&manifests::cluster(OLD))?;
     on.wait(KAFKA, "kafkacluster/demo", "condition=Ready")?;
     println!(
-        "  O4: a cluster of 3 was Ready {:.1} s after it was applied",
+        "  O4: a cluster of 3 (Kafka {OLD}) was Ready {:.1} s after it was applied",
         begun.elapsed().as_secs_f64()
     );
+    let log = on.log(KAFKA, "demo-combined-0", "kafka")?;
+    contains(&log, &[&format!("broker.rack = {zone}\n")])?;
     checked(on)
 }
 
@@ -60,7 +65,9 @@ fn check(on: &Stage) -> Result<()> {
 /// Clients' pods get their sidecar from the webhook, and use the topic.
 pub fn clients(on: &mut Stage) -> Result<()> {
     on.apply(manifests::ACCESS)?;
-    on.wait(SHOP, "kafkatopic/orders", "condition=Ready")?;
+    for topic in ["kafkatopic/orders", "kafkatopic/copies"] {
+        on.wait(SHOP, topic, "condition=Ready")?;
+    }
     on.wait(KAFKA, "kafkacluster/demo", "condition=AccessApplied")?;
     let mut load = Load::start(on)?;
     let pod = on.get(SHOP, "pod/reader")?;
@@ -73,7 +80,8 @@ pub fn clients(on: &mut Stage) -> Result<()> {
 
 /// Who has no rights is told so, and writes nothing.
 pub fn outsider(on: &mut Stage) -> Result<()> {
-    let arguments = ["--max-messages", "1", "--acks", "-1"];
+    let to = ["--bootstrap-server", BOOTSTRAP, "--topic", "orders"];
+    let arguments = [&to[..], &["--max-messages", "1", "--acks", "-1"]].concat();
     let pod = manifests::client("outsider", "outsider", "VerifiableProducer", &arguments);
     on.apply(&pod)?;
     let ended = "jsonpath={.status.containerStatuses[0].state.terminated}";
@@ -88,32 +96,31 @@ pub fn outsider(on: &mut Stage) -> Result<()> {
 /// All that the clients did from their start to their end.
 pub fn reckoning(on: &mut Stage) -> Result<()> {
     let load = on.load.take().context("no client was started")?;
-    let report = load.end(on)?;
-    println!("  {report}");
+    let (sent, written, copied) = load.end(on)?;
+    on.written = sent;
+    println!("  written: {written}");
+    println!("  copied in transactions: {copied}");
     checked(on)
 }
 
-/// The clusters, the operator, the kinds; what stays is the claims.
+/// A cluster is deleted, and made again where its claims are: it has every record.
+pub fn comes_back(on: &mut Stage) -> Result<()> {
+    delete_cluster(on)?;
+    // Its volumes have grown since it was made first.
+    on.apply(&manifests::cluster(NEW).replace("size: 1Gi", "size: 2Gi"))?;
+    on.wait(KAFKA, "kafkacluster/demo", "condition=Ready")?;
+    on.wait(SHOP, "kafkatopic/orders", "condition=Ready")?;
+    on.wait(KAFKA, "kafkacluster/demo", "condition=AccessApplied")?;
+    let sent = std::mem::take(&mut on.written);
+    let report = audit(on, "returned", "orders", sent)?;
+    println!("  read again: {report}");
+    checked(on)
+}
+
+/// The operator, the kinds; what stays is the claims.
 pub fn uninstall(on: &mut Stage) -> Result<()> {
     on.kubectl(&["delete", "namespace", SHOP])?;
-    on.kubectl(&["delete", "kafkacluster,kafkanodepool", "-n", KAFKA, "--all"])?;
-    eventually("the cluster's objects go", || {
-        let objects = "pods,services,serviceaccounts,configmaps";
-        let left = on.kubectl(&["get", objects, "-n", KAFKA, "-o", "name"])?;
-        let every = [
-            "serviceaccount/default",
-            "configmap/kube-root-ca.crt",
-            "configmap/tubeway-ca-root",
-        ];
-        let left: Vec<_> = left.lines().filter(|name| !every.contains(name)).collect();
-        ensure!(left.is_empty(), "left are {left:?}");
-        Ok(())
-    })?;
-    let claims = on.kubectl(&["get", "pvc", "-n", KAFKA, "-o", "name"])?;
-    ensure!(
-        claims.lines().count() >= 3,
-        "claims are gone, with their data: {claims}"
-    );
+    delete_cluster(on)?;
     on.tubeway(&["uninstall", "--kinds"])?;
     eventually("everything goes", || {
         let left = on.kubectl(&["get", WIDE, "-o", "name"])?;
@@ -135,5 +142,28 @@ pub fn uninstall(on: &mut Stage) -> Result<()> {
     })?;
     let gone = on.get("default", &format!("namespace/{SYSTEM}"));
     ensure!(gone.is_err(), "the operator's namespace is there");
+    Ok(())
+}
+
+/// Deletes the cluster, and waits until nothing is left of it but its claims.
+fn delete_cluster(on: &Stage) -> Result<()> {
+    on.kubectl(&["delete", "kafkacluster,kafkanodepool", "-n", KAFKA, "--all"])?;
+    eventually("the cluster's objects go", || {
+        let objects = "pods,services,serviceaccounts,configmaps";
+        let left = on.kubectl(&["get", objects, "-n", KAFKA, "-o", "name"])?;
+        let every = [
+            "serviceaccount/default",
+            "configmap/kube-root-ca.crt",
+            "configmap/tubeway-ca-root",
+        ];
+        let left: Vec<_> = left.lines().filter(|name| !every.contains(name)).collect();
+        ensure!(left.is_empty(), "left are {left:?}");
+        Ok(())
+    })?;
+    let claims = on.kubectl(&["get", "pvc", "-n", KAFKA, "-o", "name"])?;
+    ensure!(
+        claims.lines().count() >= 3,
+        "claims are gone, with their data: {claims}"
+    );
     Ok(())
 }

@@ -6,9 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, ensure};
 use tubeway_testing::checker::{History, Report};
 use tubeway_testing::clients::logs::{ConsumerLog, ProducerLog};
-use tubeway_testing::records::{Outcome, Position};
+use tubeway_testing::records::{Outcome, Position, Sent};
 
-use crate::manifests;
+use crate::copies::Copies;
+use crate::manifests::{self, BOOTSTRAP};
 use crate::stage::{SHOP, Stage, eventually};
 
 /// How many producers, each a pod.
@@ -17,6 +18,9 @@ const WRITERS: u32 = 2;
 const RATE: &str = "250";
 /// The one consumer.
 const READER: &str = "reader";
+/// `NOT_ENOUGH_REPLICAS` and `NOT_ENOUGH_REPLICAS_AFTER_APPEND`, as the writers'
+/// sidecars count them.
+const TOO_FEW_IN_SYNC: [&str; 2] = ["error=\"19\"", "error=\"20\""];
 
 /// The clients. They run until [`Load::end`].
 pub struct Load {
@@ -24,12 +28,13 @@ pub struct Load {
     since: u64,
     writers: Vec<Followed<ProducerLog>>,
     reader: Followed<ConsumerLog>,
+    copies: Copies,
 }
 
 /// The log of a client, read as far as it was written when somebody looked.
-struct Followed<L> {
+pub(crate) struct Followed<L> {
     pod: String,
-    log: L,
+    pub(crate) log: L,
     /// Bytes of it that were read.
     read: u64,
     /// When the newest record in it was written or read, in milliseconds since 1970.
@@ -42,6 +47,10 @@ impl Load {
     /// Starts them; when this returns, all write or read.
     pub fn start(stage: &Stage) -> Result<Self> {
         let reader = [
+            "--bootstrap-server",
+            BOOTSTRAP,
+            "--topic",
+            "orders",
             "--group-id",
             "readers",
             "--reset-policy",
@@ -52,6 +61,10 @@ impl Load {
         for number in 1..=WRITERS {
             let prefix = number.to_string();
             let writer = [
+                "--bootstrap-server",
+                BOOTSTRAP,
+                "--topic",
+                "orders",
                 "--value-prefix",
                 &prefix,
                 "--throughput",
@@ -75,15 +88,17 @@ impl Load {
             since: now()?,
             writers: writers.collect(),
             reader: Followed::new(READER.to_owned()),
+            copies: Copies::default(),
         };
         load.wait_for_flow(stage)?;
         Ok(load)
     }
 
-    /// From now on a disturbance is looked at.
-    pub fn mark(&mut self) -> Result<()> {
+    /// From now on a disturbance is looked at, and what was written by now is copied in
+    /// transactions.
+    pub fn mark(&mut self, stage: &Stage) -> Result<()> {
         self.since = now()?;
-        Ok(())
+        self.copies.begin(stage)
     }
 
     /// Waits until every client goes on and what was acknowledged is read, and says
@@ -92,12 +107,16 @@ impl Load {
     pub fn check(&mut self, stage: &Stage) -> Result<()> {
         self.wait_for_flow(stage)?;
         self.await_reader(stage)?;
+        self.copies.end(stage)?;
         self.say();
-        self.ensure_no_errors()
+        self.ensure_no_errors()?;
+        self.ensure_enough_in_sync(stage)
     }
 
-    /// Ends the writers, lets the reader read everything, ends it, and checks.
-    pub fn end(mut self, stage: &Stage) -> Result<Report> {
+    /// Ends the writers, lets the reader read everything, ends it, and checks what was
+    /// written and what was copied. Gives what was written, too.
+    pub fn end(mut self, stage: &Stage) -> Result<(Vec<Sent>, Report, Report)> {
+        self.ensure_enough_in_sync(stage)?;
         for number in 1..=WRITERS {
             stop(stage, &writer_pod(number))?;
         }
@@ -113,7 +132,8 @@ impl Load {
         };
         let report = history.check();
         ensure!(report.is_clean() && report.acked > 0, "{report}");
-        Ok(report)
+        let copied = self.copies.check(stage, history.sent.clone())?;
+        Ok((history.sent, report, copied))
     }
 
     /// Waits until every client has gone on since now.
@@ -177,6 +197,38 @@ impl Load {
         Ok(())
     }
 
+    /// No write was refused because too few replicas were in sync, not even one that
+    /// the producer tried again: the operator took no broker that was needed.
+    fn ensure_enough_in_sync(&self, stage: &Stage) -> Result<()> {
+        for writer in &self.writers {
+            let metrics = stage.metrics(SHOP, &writer.pod)?;
+            let of_produce = |name: &str, error: &str| -> f64 {
+                let lines = metrics.lines().filter(|line| {
+                    line.starts_with(name)
+                        && line.contains("api=\"Produce\"")
+                        && line.contains(error)
+                });
+                let values = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+                values.sum()
+            };
+            let requests = of_produce("tubeway_requests_total", "");
+            ensure!(
+                requests > 0.0,
+                "{} has written nothing: {metrics}",
+                writer.pod
+            );
+            for error in TOO_FEW_IN_SYNC {
+                let refused = of_produce("tubeway_response_errors_total", error);
+                ensure!(
+                    refused == 0.0,
+                    "{refused} writes of {} were refused with {error}",
+                    writer.pod
+                );
+            }
+        }
+        Ok(())
+    }
+
     fn ensure_no_errors(&self) -> Result<()> {
         for writer in &self.writers {
             let (pod, errors) = (&writer.pod, &writer.log.errors);
@@ -191,7 +243,7 @@ impl Load {
 // === impl Followed ===
 
 impl<L: Default> Followed<L> {
-    fn new(pod: String) -> Self {
+    pub(crate) fn new(pod: String) -> Self {
         Self {
             pod,
             log: L::default(),
@@ -201,7 +253,7 @@ impl<L: Default> Followed<L> {
     }
 
     /// Takes what the client has written since.
-    fn more(&mut self, stage: &Stage, take: impl FnOnce(&mut L, &str)) -> Result<()> {
+    pub(crate) fn more(&mut self, stage: &Stage, take: impl FnOnce(&mut L, &str)) -> Result<()> {
         let more = stage.log_from(SHOP, &self.pod, "app", &mut self.read)?;
         let good = ["producer_send_success", "record_data"];
         let is_good = |line: &&str| good.iter().any(|name| line.contains(name));
@@ -214,7 +266,7 @@ impl<L: Default> Followed<L> {
 }
 
 /// Has a client end in good order; its log stays.
-fn stop(stage: &Stage, pod: &str) -> Result<()> {
+pub(crate) fn stop(stage: &Stage, pod: &str) -> Result<()> {
     stage.signal(SHOP, pod, "TERM")?;
     let ended = "jsonpath={.status.containerStatuses[0].state.terminated}";
     stage.wait(SHOP, &format!("pod/{pod}"), ended)

@@ -4,11 +4,16 @@
 //! The trials run one after the other, in this order. `make e2e` runs them, as
 //! root. `TUBEWAY_ROLLS` says how often all brokers are restarted in turn.
 
+mod audit;
+mod cluster;
+mod copies;
 mod disturb;
 mod life;
 mod load;
 mod manifests;
+mod members;
 mod stage;
+mod versions;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -27,6 +32,11 @@ const TRIALS: &[(&str, Run)] = &[
     ("clients_get_sidecars_and_write_and_read", life::clients),
     ("a_client_without_rights_is_refused", life::outsider),
     (
+        "kafka_goes_up_and_back_and_up_for_good",
+        versions::up_back_and_up,
+    ),
+    ("an_option_is_taken_without_a_restart", versions::options),
+    (
         "a_deleted_pod_comes_back_and_nothing_is_lost",
         disturb::deleted_pod,
     ),
@@ -36,11 +46,27 @@ const TRIALS: &[(&str, Run)] = &[
         "an_operator_killed_in_a_roll_goes_on_with_it",
         disturb::killed_operator,
     ),
-    ("a_cluster_grows_and_nothing_is_lost", disturb::scale_up),
-    ("a_cluster_shrinks_and_nothing_is_lost", disturb::scale_down),
+    ("a_paused_cluster_is_left_alone", disturb::paused),
+    ("a_cluster_grows_and_nothing_is_lost", members::scale_up),
+    (
+        "a_topic_gets_another_number_of_replicas",
+        members::other_replicas,
+    ),
+    ("a_cluster_shrinks_and_nothing_is_lost", members::scale_down),
+    ("controllers_come_and_go", members::controllers),
+    (
+        "a_node_that_lost_its_volume_joins_again",
+        members::lost_volume,
+    ),
+    ("disks_come_and_go", members::disks),
+    ("volumes_grow_without_a_restart", members::storage_grows),
     (
         "every_record_has_arrived_once_and_in_order",
         life::reckoning,
+    ),
+    (
+        "a_cluster_that_was_deleted_comes_back_on_its_volumes",
+        life::comes_back,
     ),
     ("uninstalling_leaves_nothing", life::uninstall),
 ];

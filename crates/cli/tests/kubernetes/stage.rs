@@ -1,14 +1,16 @@
 //! The node, and how the trials use it.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tubeway_testing::kubernetes::Node;
+use tubeway_testing::records::Sent;
 
 use crate::load::Load;
 
@@ -28,6 +30,8 @@ pub struct Stage {
     runtime: Runtime,
     /// The clients, once they were started.
     pub load: Option<Load>,
+    /// What they wrote, once they were ended.
+    pub written: Vec<Sent>,
     /// The trial that failed: those after it would find what it has left.
     pub failed: Option<&'static str>,
 }
@@ -56,6 +60,7 @@ impl Stage {
             node,
             runtime,
             load: None,
+            written: Vec::new(),
             failed: None,
         })
     }
@@ -140,6 +145,23 @@ impl Stage {
         Ok(lines)
     }
 
+    /// The metrics of a pod's sidecar, as they are now.
+    pub fn metrics(&self, namespace: &str, pod: &str) -> Result<String> {
+        let mut kubectl = self.node.kubectl();
+        let pod = format!("pod/{pod}");
+        let forward = ["port-forward", "-n", namespace, &pod, ":15020"];
+        let command = kubectl.as_std_mut().args(forward);
+        let mut forwarder = command.stdout(Stdio::piped()).spawn()?;
+        let metrics = forwarder
+            .stdout
+            .take()
+            .context("no output")
+            .and_then(read_metrics);
+        forwarder.kill()?;
+        forwarder.wait()?;
+        metrics.with_context(|| format!("the metrics of {pod}"))
+    }
+
     /// Sends a signal to the first container of a pod.
     pub fn signal(&self, namespace: &str, pod: &str, signal: &str) -> Result<()> {
         let object = self.get(namespace, &format!("pod/{pod}"))?;
@@ -168,15 +190,32 @@ impl Stage {
     }
 }
 
-/// The images that `make images` makes.
+/// Asks for metrics at the port that `kubectl port-forward` says it listens on.
+fn read_metrics(says: ChildStdout) -> Result<String> {
+    // The forwarder ends when nobody hears it any more.
+    let mut says = BufReader::new(says);
+    let mut line = String::new();
+    says.read_line(&mut line)?;
+    // As in `Forwarding from 127.0.0.1:40123 -> 15020`.
+    let address = line.split_whitespace().nth(2).unwrap_or_default();
+    let mut stream = TcpStream::connect(address).with_context(|| line.clone())?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    ensure!(answer.contains(" 200 "), "{answer}");
+    Ok(answer)
+}
+
+/// The images that `make e2e` makes: ours, and one of an older Kafka.
 fn images() -> Result<Vec<PathBuf>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/images");
-    let names = ["operator.tar", "proxy.tar", "kafka.tar"];
+    let names = ["operator.tar", "proxy.tar", "kafka.tar", "old/kafka.tar"];
     let images: Vec<_> = names.iter().map(|name| folder.join(name)).collect();
     for image in &images {
         ensure!(
             image.is_file(),
-            "{} is not there; `make images` makes it",
+            "{} is not there; `make e2e` makes it",
             image.display()
         );
     }

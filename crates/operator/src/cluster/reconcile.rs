@@ -64,6 +64,8 @@ struct Outcome<'a> {
     plan: &'a Plan,
     members: &'a MembersProgress,
     disks: &'a [String],
+    /// What the API has refused to do to claims: nothing to look again for soon.
+    refused: &'a [String],
     told: Option<&'a Told>,
     report: Option<Report>,
 }
@@ -186,7 +188,7 @@ impl Look<'_> {
             max_unavailable: cluster.max_unavailable(),
         };
         let plan = plan(&nodes, health, limits);
-        self.take_plan(&objects, &plan).await?;
+        let refused = self.take_plan(&objects, &plan).await?;
         let replication = self.ctx.replication.wanted(&self.key);
         let situation = Situation {
             cluster: &cluster,
@@ -217,6 +219,7 @@ impl Look<'_> {
             plan: &plan,
             members: &members,
             disks: &disks.waits,
+            refused: &refused,
             told: told.as_ref(),
             report,
         })
@@ -363,6 +366,7 @@ impl Look<'_> {
             plan,
             members,
             disks,
+            refused,
             told,
             report,
         } = outcome;
@@ -381,13 +385,14 @@ impl Look<'_> {
         });
         let seen = seen.collect();
         let behind = self.behind(cluster);
+        let storage = [disks, refused].concat();
         let findings = Findings {
             cluster,
             founding,
             nodes: &seen,
             plan,
             members,
-            disks,
+            disks: &storage,
             metadata: report.as_ref().and_then(|r| features::written(&r.features)),
             refused: told.map(|told| told.refused.as_slice()),
             quorum: report.map(|report| report.quorum),

@@ -33,7 +33,7 @@ pub(super) struct Findings<'a> {
     pub(super) plan: &'a Plan,
     /// How far nodes are that join and leave.
     pub(super) members: &'a MembersProgress,
-    /// What disks that come or go wait for.
+    /// What disks that come or go wait for, and claims that do not change.
     pub(super) disks: &'a [String],
     /// What the quorum's leader said, where it could be asked.
     pub(super) quorum: Option<QuorumStatus>,

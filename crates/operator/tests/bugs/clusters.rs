@@ -394,11 +394,11 @@ async fn strimzi_2525_a_cluster_that_goes_in_the_middle_of_a_look_is_no_crash() 
         world.plan(Plan::new([hold]), None);
         let agent = world.agent.clone();
         tokio::select! {
-            () = host.server.faults().held(&agent) => {}
+            () = host.server().faults().held(&agent) => {}
             _ = world.look() => {}
         }
         let _ = world.api.delete("kafkaclusters/demo").await;
-        host.server.faults().release(&agent);
+        host.server().faults().release(&agent);
         world.settle().await;
         assert_eq!(world.problems, [""; 0], "request {request}");
         assert_eq!(names(&world, "pods").await, [""; 0], "request {request}");

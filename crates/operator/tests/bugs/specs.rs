@@ -118,7 +118,7 @@ async fn strimzi_8401_an_authority_is_made_once_whatever_crashes() {
         world.plan(plan, None);
         let client = world.life.ctx.client.clone();
         tokio::select! {
-            () = host.server.faults().crashed(&world.agent) => {}
+            () = host.server().faults().crashed(&world.agent) => {}
             _ = authority::load(&client, &namespace, "cluster.local") => {}
         }
         let mut seen = BTreeSet::new();

@@ -17,10 +17,10 @@ async fn every(scenario: &Scenario, share: Share, report: &mut Report) {
         let host = before.host().await;
         let mut world = before.go_on(&host).await;
         let other = format!("other-{}", world.agent);
-        let faults = host.server.faults();
+        let faults = host.server().faults();
         faults.set(&other, Plan::new([Rule::nth(What::Any, at, Fault::Hold)]));
         let key = format!("{}/demo", world.api.name).parse().unwrap();
-        let paused = Life::start(&host.server, &other, key, &world.kafka, false).await;
+        let paused = Life::start(&host, &other, key, &world.kafka, false).await;
         world.plan(Plan::default(), None);
         ask(&mut world, scenario).await;
         let mut look = Box::pin(paused.look());

@@ -173,7 +173,7 @@ async fn refuse_nonsense(
     at: usize,
     tally: &mut Tally,
 ) {
-    let client = host.server.local_client("editor").await.unwrap();
+    let client = host.client("editor").await;
     let api = crate::sim::api::Namespace::make(client, "nonsense").await;
     let name = field.path.rsplit(['.', '[']).next().unwrap_or_default();
     let name = if name == "]" { &field.path } else { name };

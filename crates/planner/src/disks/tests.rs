@@ -326,6 +326,29 @@ fn the_last_other_disk_that_works_is_waited_for() {
     assert!(waits.contains(&DiskWait::Nowhere { node: 0 }), "{waits:?}");
 }
 
+/// Found by the fault campaign: by a view of the past the pod had the disk still.
+#[test]
+fn a_broker_without_the_disk_says_nothing_against_it() {
+    let disk = Disk {
+        wanted: false,
+        standing: DiskStanding::Emptied,
+        mounted: true,
+    };
+    let mut broker = BrokerDisks {
+        id: 2,
+        has_pod: true,
+        disks: [(1, disk)].into(),
+        says: Some(DiskReport {
+            cordon: Cordon::Open,
+            ..DiskReport::default()
+        }),
+    };
+    assert!(broker.change(LIMITS).standings.is_empty());
+    broker.says = None;
+    let leaving = [(1, DiskStanding::Leaving)].into();
+    assert_eq!(broker.change(LIMITS).standings, leaving);
+}
+
 /// Whatever happens in between and in whatever order: no pod is made without a
 /// disk that has something on it, no claim goes with something on it where
 /// Kafka knows cordons, and in the end the disks are those that are wanted.

@@ -24,15 +24,17 @@ impl Look<'_> {
         Ok(())
     }
 
-    pub(super) async fn take_plan(&self, objects: &Objects, plan: &Plan) -> Result<()> {
+    /// Takes what the plan takes now; gives what the API has refused to do to claims.
+    pub(super) async fn take_plan(&self, objects: &Objects, plan: &Plan) -> Result<Vec<String>> {
+        let mut refused = Vec::new();
         for (id, node) in &objects.nodes {
             let claim = self.observed.claims.get(&node.claim.name_any());
             if let Some(claim) = claim.filter(|claim| self.is_lost(claim, node)) {
                 self.give_up(claim, self.pod(node)).await?;
                 continue;
             }
-            self.write.apply(&node.claim, claim).await?;
-            if self.apply_disks(node).await? {
+            refused.extend(self.apply_claim(&node.claim, claim).await?);
+            if self.apply_disks(node, &mut refused).await? {
                 continue;
             }
             if plan.create.contains(id) {
@@ -63,12 +65,34 @@ impl Look<'_> {
             self.tell(live, "NodeReplaced", "Replace", note, false)
                 .await;
         }
-        Ok(())
+        Ok(refused)
+    }
+
+    /// Makes a claim, or changes it; says what the API has against it. A volume that
+    /// cannot grow is no reason to leave pods that are missing where they are.
+    async fn apply_claim(
+        &self,
+        claim: &PersistentVolumeClaim,
+        live: Option<&PersistentVolumeClaim>,
+    ) -> Result<Option<String>> {
+        match self.write.apply(claim, live).await {
+            Ok(_) => Ok(None),
+            Err(error) if live.is_some() && error.is_refusal() => {
+                let said = error.status().map(|status| status.message.as_str());
+                let name = claim.name_any();
+                tracing::info!(cluster = %self.key, claim = name, error = error.full(), "claim not changed");
+                Ok(Some(format!(
+                    "claim {name} stays as it is, because Kubernetes refuses to change it: {}",
+                    said.unwrap_or_default()
+                )))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes the claims of a node's disks beside the first; whether one of them
     /// has lost its volume, so that the node waits for another.
-    async fn apply_disks(&self, node: &NodeObjects) -> Result<bool> {
+    async fn apply_disks(&self, node: &NodeObjects, refused: &mut Vec<String>) -> Result<bool> {
         let mut lost = false;
         for disk in &node.disks {
             let claim = self.observed.claims.get(&disk.name_any());
@@ -76,7 +100,7 @@ impl Look<'_> {
                 self.give_up(claim, self.pod(node)).await?;
                 lost = true;
             } else {
-                self.write.apply(disk, claim).await?;
+                refused.extend(self.apply_claim(disk, claim).await?);
             }
         }
         Ok(lost)

@@ -12,7 +12,7 @@ pub(crate) struct Namespace {
 }
 
 /// Kinds of Tubeway's own group.
-const OURS: [&str; 5] = [
+pub(super) const OURS: [&str; 5] = [
     "kafkaclusters",
     "kafkanodepools",
     "kafkatopics",
@@ -85,6 +85,21 @@ impl Namespace {
 
     pub(crate) async fn create(&self, kind: &str, object: &Value) -> Result<Value, kube::Error> {
         self.call(Method::POST, kind, object).await
+    }
+
+    /// Makes an object of a kind that is the whole cluster's.
+    pub(crate) async fn create_wide(
+        &self,
+        kind: &str,
+        object: &Value,
+    ) -> Result<Value, kube::Error> {
+        send(
+            &self.client,
+            Method::POST,
+            &format!("/api/v1/{kind}"),
+            object,
+        )
+        .await
     }
 
     /// Changes fields by a merge patch.

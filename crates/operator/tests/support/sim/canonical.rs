@@ -20,7 +20,13 @@ pub(crate) async fn everything(api: &Namespace) -> BTreeMap<String, Value> {
     all.remove("serviceaccounts/default");
     let chance = chances(&all, &api.name);
     all.into_iter()
-        .map(|(key, object)| (key, canonical(object, &chance)))
+        .map(|(key, mut object)| {
+            if key.starts_with("persistentvolumeclaims/") {
+                let spec = object["spec"].as_object_mut();
+                spec.map(|spec| spec.remove("volumeName"));
+            }
+            (key, canonical(object, &chance))
+        })
         .collect()
 }
 

@@ -13,7 +13,7 @@ const NODE_ID: &str = "kafka.tubeway.dev/node-id";
 /// Takes every pod one step on: one that ends is gone, one that is new runs and
 /// is ready. The simulated Kafka has the same brokers. Whether anything moved.
 pub(crate) async fn step(api: &Namespace, kafka: &SimKafka) -> bool {
-    let mut moved = false;
+    let mut moved = bind(api).await;
     let mut there = Vec::new();
     for pod in api.list("pods").await {
         let what = format!("pods/{}", text(&pod["metadata"]["name"]));
@@ -72,6 +72,43 @@ pub(crate) async fn step(api: &Namespace, kafka: &SimKafka) -> bool {
             }
         }
     });
+    moved
+}
+
+/// Gives every claim a volume of its own, as a storage driver and the controller of
+/// volumes would. Whether there was one without.
+async fn bind(api: &Namespace) -> bool {
+    let mut moved = false;
+    for claim in api.list("persistentvolumeclaims").await {
+        let (metadata, spec) = (&claim["metadata"], &claim["spec"]);
+        if claim["status"]["phase"] == "Bound" || metadata["deletionTimestamp"].is_string() {
+            continue;
+        }
+        moved = true;
+        let what = format!("persistentvolumeclaims/{}", text(&metadata["name"]));
+        let name = format!("volume-{}", text(&metadata["uid"]));
+        let volume = json!({
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": name },
+            "spec": {
+                "accessModes": spec["accessModes"], "capacity": spec["resources"]["requests"],
+                "storageClassName": spec["storageClassName"],
+                "hostPath": { "path": "/nowhere" },
+                "claimRef": {
+                    "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                    "namespace": metadata["namespace"], "name": metadata["name"],
+                    "uid": metadata["uid"],
+                },
+            },
+        });
+        let _ = api.create_wide("persistentvolumes", &volume).await;
+        let bound = json!({
+            "metadata": { "annotations": { "pv.kubernetes.io/bind-completed": "yes" } },
+            "spec": { "volumeName": name },
+        });
+        let _ = api.edit(&what, &bound).await;
+        let status = json!({ "status": { "phase": "Bound" } });
+        let _ = api.edit(&format!("{what}/status"), &status).await;
+    }
     moved
 }
 

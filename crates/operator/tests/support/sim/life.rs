@@ -10,7 +10,6 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tubeway_config::ClusterRef;
 use tubeway_identity::IdentityStore;
-use tubeway_localkube::Server;
 use tubeway_operator::cluster::{Again, reconcile};
 use tubeway_operator::config::Config;
 use tubeway_operator::context::{Context, Parts};
@@ -21,6 +20,7 @@ use tubeway_operator::stream::Hubs;
 use tubeway_operator::zones::{Places, ZoneSource};
 use tubeway_operator::{access, quotas, topics};
 
+use super::host::Host;
 use super::wire::{SimConnect, SimKafka};
 
 /// A deletion that the operator has asked for: path and preconditions.
@@ -40,14 +40,14 @@ pub(crate) struct Life {
 impl Life {
     /// The operator starts; to the API it is `agent`.
     pub(crate) async fn start(
-        server: &Server,
+        host: &Host,
         agent: &str,
         key: ClusterRef,
         kafka: &SimKafka,
         access: bool,
     ) -> Self {
         let deletions = Deletions::default();
-        let client = server.local_client(agent).await.unwrap();
+        let client = host.operator(agent).await;
         let client = witnessed(client, Arc::clone(&deletions));
         let kafka = kafka.clone();
         let admins = AdminDirectory::with(move |topology| {

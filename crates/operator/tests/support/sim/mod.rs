@@ -12,6 +12,7 @@ pub(crate) mod answers;
 pub(crate) mod api;
 pub(crate) mod canonical;
 mod disks;
+pub(crate) mod host;
 pub(crate) mod kafka;
 pub(crate) mod kubelet;
 pub(crate) mod life;
@@ -20,6 +21,7 @@ pub(crate) mod wire;
 pub(crate) mod world;
 
 pub(crate) use canonical::difference;
+pub(crate) use host::Host;
 pub(crate) use still::Still;
 pub(crate) use wire::CallFault;
-pub(crate) use world::{Host, Outcome, Step, World, cluster, pool};
+pub(crate) use world::{Outcome, Step, World, cluster, pool};

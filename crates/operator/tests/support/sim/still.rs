@@ -5,9 +5,10 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::api::Namespace;
+use super::host::{Host, folder};
 use super::kafka::Kafka;
 use super::wire::SimKafka;
-use super::world::{Host, Step, World, folder};
+use super::world::{Step, World};
 
 /// What there is of a world beside its server's objects.
 pub(crate) struct Halted {
@@ -79,7 +80,7 @@ impl Still {
         let kafka = SimKafka::like(self.halted.kafka.clone());
         let mut world = World::on(host, &self.halted.name, self.halted.access, kafka).await;
         if let Some(name) = &self.halted.neighbour {
-            let client = host.server.local_client("neighbour").await.unwrap();
+            let client = host.client("neighbour").await;
             world.neighbour = Some(Namespace::make(client, name).await);
         }
         world

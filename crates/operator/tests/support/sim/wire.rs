@@ -264,7 +264,7 @@ pub(crate) fn api_versions() -> BTreeMap<i16, (i16, i16)> {
         DescribeConfigsRequest IncrementalAlterConfigsRequest DescribeAclsRequest
         CreateAclsRequest DeleteAclsRequest DescribeQuorumRequest ElectLeadersRequest
         ApiVersionsRequest DescribeClusterRequest DescribeLogDirsRequest
-        AlterPartitionReassignmentsRequest ListPartitionReassignmentsRequest AddRaftVoterRequest
+        AlterReplicaLogDirsRequest AlterPartitionReassignmentsRequest ListPartitionReassignmentsRequest AddRaftVoterRequest
         RemoveRaftVoterRequest UnregisterBrokerRequest UpdateFeaturesRequest
     )
 }

@@ -1,15 +1,13 @@
 //! One cluster's world, step by step.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tubeway_localkube::fault::{Fault, Plan, Seen};
-use tubeway_localkube::{Durability, Server};
 
 use super::api::Namespace;
+use super::host::Host;
 use super::kafka::Topic;
 use super::life::Life;
 use super::wire::SimKafka;
@@ -21,13 +19,6 @@ const PATIENCE: usize = 150;
 /// How long nothing may happen before a world with controllers that run by
 /// themselves is quiet: longer than any of them waits for another try.
 const QUIET: Duration = Duration::from_secs(40);
-
-/// An API server for worlds.
-pub(crate) struct Host {
-    pub(crate) server: Server,
-    worlds: std::cell::Cell<usize>,
-    folder: TempDir,
-}
 
 /// One thing that somebody does.
 #[derive(Debug, Clone)]
@@ -65,6 +56,8 @@ pub(crate) struct World<'a> {
     /// What to do to the plan when the operator starts again.
     pub(crate) at_restart: Option<AtRestart>,
     pub(super) access: bool,
+    /// Paths of claims that the operator has deleted.
+    claims_deleted: BTreeSet<String>,
 }
 
 /// What the operator's faults are after its first crash, by what was seen before it.
@@ -81,49 +74,9 @@ pub(crate) struct Outcome {
     pub(crate) brokers: String,
     /// What was made and deleted, and how often.
     pub(crate) counts: BTreeMap<String, u32>,
-}
-
-// === impl Host ===
-
-impl Host {
-    /// A server with Tubeway's kinds installed.
-    pub(crate) async fn start() -> Self {
-        let host = Self::over(folder()).await;
-        let client = host.server.local_client("setup").await.unwrap();
-        tubeway_operator::crds::install(&client).await.unwrap();
-        host
-    }
-
-    /// A server with the objects of this folder.
-    pub(super) async fn over(folder: TempDir) -> Self {
-        let listen = "127.0.0.1:0".parse().unwrap();
-        let mut config = tubeway_localkube::Config::new(folder.path(), listen);
-        // Time stands still in these worlds, but not while it waits for a disk.
-        config.durability = Durability::Shutdown;
-        let server = Server::start(config).await.unwrap();
-        Self {
-            server,
-            worlds: std::cell::Cell::new(0),
-            folder,
-        }
-    }
-
-    /// Ends the server; its objects are in the folder.
-    pub(crate) async fn end(self) -> TempDir {
-        self.server.shutdown().await;
-        self.folder
-    }
-}
-
-/// A folder in memory, where there is such a thing.
-pub(super) fn folder() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
-    folder.unwrap()
+    /// Claims that were deleted, however often: who sees a spec of long ago may make a
+    /// node by it, which goes again.
+    pub(crate) claims_deleted: BTreeSet<String>,
 }
 
 // === impl World ===
@@ -150,11 +103,13 @@ impl<'a> World<'a> {
     /// The operator starts in a namespace, whatever is there.
     pub(super) async fn on(host: &'a Host, name: &str, access: bool, kafka: SimKafka) -> Self {
         let agent = format!("operator-of-{name}");
-        let client = host.server.local_client("somebody").await.unwrap();
+        let client = host.client("somebody").await;
         let api = Namespace::make(client, name).await;
-        host.server.faults().set(&agent, Plan::default());
+        if !host.is_real() {
+            host.server().faults().set(&agent, Plan::default());
+        }
         let key = format!("{name}/demo").parse().unwrap();
-        let life = Life::start(&host.server, &agent, key, &kafka, access).await;
+        let life = Life::start(host, &agent, key, &kafka, access).await;
         Self {
             host,
             api,
@@ -167,12 +122,13 @@ impl<'a> World<'a> {
             neighbour: None,
             at_restart: None,
             access,
+            claims_deleted: BTreeSet::new(),
         }
     }
 
     /// A second namespace beside the world's own.
     pub(crate) async fn neighbour(&mut self, patch: &Value) -> Namespace {
-        let client = self.host.server.local_client("neighbour").await.unwrap();
+        let client = self.host.client("neighbour").await;
         let name = format!("{}-neighbour", self.api.name);
         let neighbour = Namespace::make(client, &name).await;
         neighbour.patch_itself(patch).await;
@@ -194,24 +150,24 @@ impl<'a> World<'a> {
         let key = format!("{}/demo", self.api.name).parse().unwrap();
         self.check_deletions();
         self.kafka.revive();
-        self.host.server.faults().revive(&self.agent);
+        self.host.server().faults().revive(&self.agent);
         if let Some(plan) = self.at_restart.take() {
             let plan = plan(&self.seen());
-            self.host.server.faults().replan(&self.agent, plan);
+            self.host.server().faults().replan(&self.agent, plan);
         }
-        let (server, access) = (&self.host.server, self.access);
-        self.life = Life::start(server, &self.agent, key, &self.kafka, access).await;
+        let (host, access) = (self.host, self.access);
+        self.life = Life::start(host, &self.agent, key, &self.kafka, access).await;
         self.crashes += 1;
     }
 
     /// From now on requests and calls are counted anew and meet these faults.
     pub(crate) fn plan(&self, plan: Plan, call: Option<(usize, super::CallFault)>) {
-        self.host.server.faults().set(&self.agent, plan);
+        self.host.server().faults().set(&self.agent, plan);
         self.kafka.plan(call);
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.host.server.faults().seen(&self.agent, 0)
+        self.host.seen(&self.agent, 0)
     }
 
     /// Does something as whoever does it; refusals are for the test to find in the end.
@@ -291,7 +247,7 @@ impl<'a> World<'a> {
 
     async fn crashed(&self) {
         tokio::select! {
-            () = self.host.server.faults().crashed(&self.agent) => {}
+            () = self.host.crashed(&self.agent) => {}
             () = self.kafka.crashed() => {}
         }
     }
@@ -331,13 +287,14 @@ impl<'a> World<'a> {
 
     /// Looks and turns until nothing happens any more.
     pub(crate) async fn settle(&mut self) {
-        for _ in 0..PATIENCE {
-            let from = self.host.server.faults().count(&self.agent);
+        let mut calm = 0;
+        for _ in 0..PATIENCE * self.host.calm_looks() {
+            let from = self.host.count(&self.agent);
             let kafka = self.kafka.kafka(|kafka| kafka.clone());
             let well = self.look().await;
             let moved = self.turn().await;
             let well = self.wait().await && well;
-            let seen = self.host.server.faults().seen(&self.agent, from);
+            let seen = self.host.seen(&self.agent, from);
             let wrote = seen
                 .iter()
                 .any(|seen| is_state(seen) && seen.asked.is_write());
@@ -348,9 +305,12 @@ impl<'a> World<'a> {
             let changed = self
                 .kafka
                 .kafka(|now| now.topics != kafka.topics || now.acls != kafka.acls);
-            if well && !moved && !wrote && !changed && !under_way {
+            let quiet = well && !moved && !wrote && !changed && !under_way;
+            calm = if quiet { calm + 1 } else { 0 };
+            if calm == self.host.calm_looks() {
                 return;
             }
+            self.host.pause().await;
         }
         let seen = self.seen();
         let last: Vec<_> = seen
@@ -373,10 +333,11 @@ impl<'a> World<'a> {
     pub(crate) async fn outcome(mut self) -> (Outcome, Vec<String>) {
         self.check_deletions();
         let objects = canonical::everything(&self.api).await;
-        let seen = self.host.server.faults().seen(&self.agent, 0);
+        let seen = self.host.seen(&self.agent, 0);
         let mut counts = counts(&seen, &self.api.name);
         let here = self.api.name.clone();
         let anywhere = move |text: String| text.replace(&here, "NAMESPACE");
+        let claims_deleted = self.claims_deleted.iter().cloned().map(&anywhere).collect();
         let outcome = self.kafka.kafka(|kafka| {
             let effects = kafka.effects.iter();
             counts.extend(effects.map(|(what, times)| (anywhere(what.clone()), *times)));
@@ -397,10 +358,11 @@ impl<'a> World<'a> {
                         .collect::<Vec<_>>()
                 ),
                 counts,
+                claims_deleted,
             }
         });
         drop(self.life);
-        self.host.server.faults().clear(&self.agent);
+        self.host.forget(&self.agent);
         (outcome, self.problems)
     }
 
@@ -425,6 +387,7 @@ impl<'a> World<'a> {
                 self.problems.push(format!("DELETE {path} without a UID"));
             }
             if path.contains("/persistentvolumeclaims/") {
+                self.claims_deleted.insert(path.clone());
                 let id = path.rsplit('-').next().and_then(|id| id.parse().ok());
                 let disk = path.rsplit('/').next().and_then(further_disk);
                 let replicas = self.kafka.kafka(|k| match (id, disk) {

@@ -393,6 +393,9 @@ async fn claims_and_accounts_get_defaults(t: &mut Trial<'_>) {
         json!({"spec": {"storageClassName": "other"}}),
     )
     .await;
+    // There is no volume yet that could grow.
+    let larger = json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}});
+    t.merge(422, "persistentvolumeclaims/a", larger).await;
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a"}});
     t.create(201, "serviceaccounts", account).await;
     let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "a"}, "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"a": "b"}}}});
