@@ -6,9 +6,14 @@
 //! admission and its controllers. `crates/testing/tests/conformance` compares the two
 //! servers request by request, and `make e2e` runs real pods.
 
-#![allow(clippy::large_futures, reason = "worlds are run whole")]
+#![allow(
+    clippy::too_many_lines,
+    clippy::large_futures,
+    dead_code,
+    reason = "tables, worlds that are run whole, and scenarios that others use"
+)]
 
-#[path = "../campaign/scenarios.rs"]
+#[path = "../support/scenarios.rs"]
 mod scenarios;
 #[path = "../support/sim/mod.rs"]
 mod sim;
@@ -29,8 +34,7 @@ async fn every_scenario_ends_alike_on_ours_and_on_a_real_api_server() {
     let scenarios: Vec<_> = of_clusters().into_iter().chain([remade()]).collect();
     let count = scenarios.len();
     for scenario in &scenarios {
-        let expected = end_of(&real, scenario).await;
-        let found = end_of(&ours, scenario).await;
+        let (expected, found) = tokio::join!(end_of(&real, scenario), end_of(&ours, scenario));
         let differs = compare(&expected, &found);
         wrong.extend(
             differs

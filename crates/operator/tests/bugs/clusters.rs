@@ -311,6 +311,51 @@ async fn koperator_c470369e_services_are_changed_and_not_replaced() {
     assert_eq!(service["spec"]["ports"][0]["port"], 9092);
 }
 
+/// Here: a claim that the API server refuses to grow kept lost pods from coming back.
+#[tokio::test(start_paused = true)]
+async fn tubeway_a_claim_that_cannot_grow_stops_nothing_else() {
+    let host = Host::start().await;
+    let mut world = world(&host, &three()).await;
+    let unbound = json!({ "status": { "phase": "Pending" } });
+    let claim = "persistentvolumeclaims/data-demo-all-0";
+    let status = format!("{claim}/status");
+    world.api.edit(&status, &unbound).await.unwrap();
+    let larger = pool_spec(&json!({ "storage": { "size": "2Gi" } }));
+    take(&mut world, &[larger, Step::Lose("pods/demo-all-1")]).await;
+    assert!(world.look().await);
+    assert_eq!(names(&world, "pods").await.len(), 3);
+    let size = async |world: &World<'_>, id: u32| {
+        let claim = format!("persistentvolumeclaims/data-demo-all-{id}");
+        let claim = world.api.get(&claim).await.unwrap();
+        text(&claim["spec"]["resources"]["requests"]["storage"])
+    };
+    assert_eq!(size(&world, 0).await, "1Gi");
+    assert_eq!(size(&world, 2).await, "2Gi");
+    world.settle().await;
+    let progress = condition(&world, "kafkaclusters/demo", "Progressing").await;
+    assert_eq!(
+        progress["status"], "False",
+        "it has a volume now: {progress}"
+    );
+    assert_eq!(size(&world, 0).await, "2Gi");
+
+    // A class whose volumes cannot grow refuses it for good.
+    world.api.edit(&status, &unbound).await.unwrap();
+    take(
+        &mut world,
+        &[pool_spec(&json!({ "storage": { "size": "3Gi" } }))],
+    )
+    .await;
+    assert!(world.look().await);
+    let progress = condition(&world, "kafkaclusters/demo", "Progressing").await;
+    let message = text(&progress["message"]);
+    assert_eq!(progress["status"], "True", "{progress}");
+    assert!(
+        message.contains("claim data-demo-all-0 stays as it is") && message.contains("immutable"),
+        "{message}"
+    );
+}
+
 /// By a wrong selector the pods of another cluster were deleted.
 #[tokio::test(start_paused = true)]
 async fn koperator_406d3bc8_a_roll_leaves_other_clusters_pods_alone() {

@@ -19,5 +19,6 @@ mod foreign;
 mod leaders;
 mod missed;
 mod run;
+#[path = "../support/scenarios.rs"]
 mod scenarios;
 mod stale;
