@@ -9,7 +9,8 @@ use tubeway_planner::{Directory, Health, Partition, PartitionId, Quorum, VoterSe
 
 use super::{Depth, Registered, Report};
 use crate::kafka_admin::{
-    self, Admin, AdminError, ConfigResource, ConfigSource, QuorumReplica, TopicDescription,
+    self, Admin, AdminError, BrokerAddress, ConfigEntry, ConfigResource, ConfigSource,
+    QuorumReplica, Refusal, TopicDescription,
 };
 
 /// A replica of the metadata whose copy was complete this long ago, by the
@@ -63,25 +64,35 @@ pub(super) async fn ask(admin: &Admin, depth: Depth) -> Result<Report, AdminErro
 
 /// Options that are set for all brokers while they run.
 async fn defaults(admin: &Admin) -> Result<BTreeMap<String, String>, AdminError> {
-    let resource = ConfigResource::AllBrokers;
-    let mut answers = admin
-        .describe_configs(std::slice::from_ref(&resource), None)
-        .await?;
-    let entries = match answers.remove(&resource) {
-        Some(Ok(entries)) => entries,
-        Some(Err(refusal)) => {
-            return Err(AdminError::Refused {
-                api: "DescribeConfigs",
-                refusal,
-            });
-        }
-        None => BTreeMap::new(),
-    };
+    let entries = options(admin, ConfigResource::AllBrokers, None).await?;
     let set = entries.into_iter().filter_map(|(name, entry)| {
         let ours = entry.source == ConfigSource::AllBrokers;
         Some((name, entry.value.filter(|_| ours)?))
     });
     Ok(set.collect())
+}
+
+/// The options of one resource. Not to be told them is an error: who took it for
+/// options that are not set would believe that this Kafka has no such options.
+pub(super) async fn options(
+    admin: &Admin,
+    resource: ConfigResource,
+    at: Option<&BrokerAddress>,
+) -> Result<BTreeMap<String, ConfigEntry>, AdminError> {
+    let asked = std::slice::from_ref(&resource);
+    let mut answers = admin.describe_configs(asked, at).await?;
+    match answers.remove(&resource) {
+        Some(Ok(entries)) => Ok(entries),
+        Some(Err(refusal)) => Err(not_told(refusal)),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+fn not_told(refusal: Refusal) -> AdminError {
+    AdminError::Refused {
+        api: "DescribeConfigs",
+        refusal,
+    }
 }
 
 /// All topics.
@@ -113,7 +124,15 @@ pub(super) async fn topics(admin: &Admin) -> Result<BTreeMap<String, Topic>, Adm
             let ConfigResource::Topic(name) = resource else {
                 continue;
             };
-            let (Some(topic), Ok(options)) = (topics.get_mut(&name), options) else {
+            let options = match options {
+                Ok(options) => options,
+                Err(refusal) if refusal.error == ResponseError::UnknownTopicOrPartition => {
+                    topics.remove(&name);
+                    continue;
+                }
+                Err(refusal) => return Err(not_told(refusal)),
+            };
+            let Some(topic) = topics.get_mut(&name) else {
                 continue;
             };
             let value = |option| options.get(option).and_then(|entry| entry.value.as_deref());

@@ -74,9 +74,8 @@ async fn holding(entry: &Entry, id: u32) -> Option<(u32, Seen)> {
         };
         let dirs = entry.admin.describe_log_dirs(&at).await?;
         let resource = ConfigResource::Broker(i32::try_from(id).unwrap_or(-1));
-        let options = entry.admin.describe_configs(&[resource], Some(&at)).await?;
-        let options = options.into_values().next().and_then(Result::ok);
-        Ok((dirs, options.unwrap_or_default()))
+        let options = look::options(&entry.admin, resource, Some(&at)).await?;
+        Ok((dirs, options))
     };
     match ask.await {
         Ok((dirs, options)) => {

@@ -86,7 +86,15 @@ pub(crate) fn of_clusters() -> Vec<Scenario> {
             vec![pool("more", 2, &["broker"], &json!({}))],
         ),
         scenario(
-            "one disk comes, and another goes with its claims",
+            "a disk comes",
+            three(),
+            vec![Step::Edit(
+                "kafkanodepools/all",
+                json!({ "spec": { "storage": { "volumes": [{ "id": 1, "size": "1Gi" }] } } }),
+            )],
+        ),
+        scenario(
+            "a disk with replicas goes with its claims",
             vec![
                 cluster(&json!({ "version": "4.3.1" })),
                 pool(
@@ -103,7 +111,7 @@ pub(crate) fn of_clusters() -> Vec<Scenario> {
             ],
             vec![Step::Edit(
                 "kafkanodepools/all",
-                json!({ "spec": { "storage": { "volumes": [{ "id": 2, "size": "1Gi" }] } } }),
+                json!({ "spec": { "storage": { "volumes": [] } } }),
             )],
         ),
         scenario(
