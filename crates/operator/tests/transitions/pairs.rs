@@ -13,7 +13,7 @@ use crate::table::entry;
 use crate::transitions::{end, holder, none_failed, set, write};
 
 /// Where nothing else is asked for.
-const PAIRS: usize = 1000;
+const PAIRS: usize = 1_400;
 
 /// One field at another value.
 #[derive(Debug, Clone)]
