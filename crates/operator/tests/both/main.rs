@@ -1,6 +1,7 @@
 //! What the operator does on our API server it does on a real one: every scenario of
-//! the fault campaign runs on both, undisturbed, and ends in the same objects, the
-//! same Kafka, and as many objects made and deleted.
+//! the fault campaign in which the cluster controller does the work runs on both,
+//! undisturbed, and ends in the same objects, the same Kafka, and as many objects made
+//! and deleted.
 //!
 //! The pods run nowhere, as in the campaign: what is compared is the API, its
 //! admission and its controllers. `crates/testing/tests/conformance` compares the two

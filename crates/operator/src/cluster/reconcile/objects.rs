@@ -49,7 +49,7 @@ impl Look<'_> {
         }
         let over = objects.nodes.values().filter_map(|node| self.pod(node));
         for pod in over.filter(|pod| pods::is_over(pod)) {
-            if pod.metadata.deletion_timestamp.is_none() {
+            if !pods::is_ending(pod) {
                 self.write.delete(pod).await?;
             }
         }
@@ -122,7 +122,7 @@ impl Look<'_> {
             let live = &self.observed.cluster;
             self.tell(live, "VolumeLost", "Replace", note, true).await;
         }
-        match pod.filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+        match pod.filter(|pod| !pods::is_ending(pod)) {
             Some(pod) => self.write.delete(pod).await,
             None => Ok(()),
         }
